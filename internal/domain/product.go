@@ -1,0 +1,97 @@
+package domain
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// MaxQuantity is the largest quantity that a caller may give. A cancellation may give back beyond it.
+const MaxQuantity = 1_000_000_000
+
+// Category groups products. A deleted one is kept for the products that old orders still show.
+type Category struct {
+	ID        uuid.UUID
+	Name      string
+	NameKey   string // folded: unique among those not deleted, and the order of the list
+	CreatedAt time.Time
+	DeletedAt *time.Time
+	Products  int64 `gorm:"->"` // how many it holds; filled by List
+}
+
+// NewCategory makes a category of a trimmed name.
+func NewCategory(name string, now time.Time) Category {
+	return Category{ID: NewID(), Name: name, NameKey: Fold(name), CreatedAt: now}
+}
+
+// Product is something in stock. Its quantity is changed by movements alone. A deleted one is kept for the
+// orders and movements that name it.
+type Product struct {
+	ID           uuid.UUID
+	Name         string
+	NameKey      string // folded, for search and order
+	CategoryID   uuid.UUID
+	CategoryName string `gorm:"->"`
+	Quantity     int64
+	Description  string
+	SearchKey    string  // name and description, folded
+	Image        *string // the picture's file name
+	Version      int64   // rises with every change
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	DeletedAt    *time.Time
+}
+
+// NewProduct makes a product without stock; a movement brings the first.
+func NewProduct(name, description string, category Category, image *string, now time.Time) Product {
+	p := Product{ID: NewID(), Image: image, Version: 1, CreatedAt: now}
+	p.Describe(name, description, category, now)
+	return p
+}
+
+// Describe sets everything but picture and quantity.
+func (p *Product) Describe(name, description string, category Category, now time.Time) {
+	p.Name, p.NameKey = name, Fold(name)
+	p.Description = description
+	p.SearchKey = p.NameKey + "\n" + Fold(description)
+	p.CategoryID, p.CategoryName = category.ID, category.Name
+	p.UpdatedAt = now
+}
+
+// ProductFilter narrows a list of products. Empty fields do not narrow.
+type ProductFilter struct {
+	Page     Page
+	Search   string // part of name or description, without regard to case
+	Category string // a category's name, without regard to case
+}
+
+// MovementReason says why stock changed.
+type MovementReason string
+
+// The reasons of a movement.
+const (
+	MovementCreated  MovementReason = "Created"  // the product's first count
+	MovementAdjusted MovementReason = "Adjusted" // counted or changed by hand
+	MovementReserved MovementReason = "Reserved" // taken by an order's approval
+	MovementReleased MovementReason = "Released" // given back by an order's cancellation or deletion
+)
+
+// Movement is one line of a product's stock ledger. Lines are only ever added; a product's quantity is their sum.
+type Movement struct {
+	ID             uuid.UUID
+	ProductID      uuid.UUID
+	ProductVersion int64 // the product's after the movement: the ledger's order
+	Delta          int64
+	QuantityAfter  int64
+	Reason         MovementReason
+	OrderID        *uuid.UUID
+	UserID         *uuid.UUID // nil when the server itself acted
+	Username       *string    `gorm:"->"`
+	Note           string
+	CreatedAt      time.Time
+}
+
+// NewMovement makes a movement that is still to be applied: ProductVersion and QuantityAfter are set then.
+func NewMovement(product uuid.UUID, delta int64, reason MovementReason, by uuid.UUID, now time.Time) Movement {
+	return Movement{ID: NewID(), ProductID: product, Delta: delta, Reason: reason, UserID: &by, CreatedAt: now}
+}

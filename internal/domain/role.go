@@ -1,0 +1,138 @@
+package domain
+
+import "github.com/google/uuid"
+
+// Role decides what a user may do. The order is strict: Admin > Manager > User > ReadonlyUser.
+type Role string
+
+// The four roles.
+const (
+	RoleAdmin        Role = "Admin"
+	RoleManager      Role = "Manager"
+	RoleUser         Role = "User"
+	RoleReadonlyUser Role = "ReadonlyUser"
+)
+
+// Roles lists all roles, the highest first.
+var Roles = []Role{RoleAdmin, RoleManager, RoleUser, RoleReadonlyUser}
+
+// ParseRole takes a role's exact name. It returns a KindInvalid on `role` for any other text.
+func ParseRole(s string) (Role, error) {
+	for _, r := range Roles {
+		if string(r) == s {
+			return r, nil
+		}
+	}
+	return "", Invalid("role", "The role '%s' is not valid", Clip(s))
+}
+
+// rank is higher for a higher role and 0 for a text that is no role, so that an unknown role may do nothing.
+func (r Role) rank() int {
+	for i, known := range Roles {
+		if r == known {
+			return len(Roles) - i
+		}
+	}
+	return 0
+}
+
+// AtLeast says whether r is the other role or above it.
+func (r Role) AtLeast(other Role) bool { return r.rank() > 0 && r.rank() >= other.rank() }
+
+// Above says whether r stands strictly above the other role.
+func (r Role) Above(other Role) bool { return r.rank() > other.rank() }
+
+// UpTo lists r and the roles below it: whom a user of role r may see.
+func (r Role) UpTo() []Role {
+	var roles []Role
+	for _, other := range Roles {
+		if r.AtLeast(other) {
+			roles = append(roles, other)
+		}
+	}
+	return roles
+}
+
+// Permission is something that a role is needed for. The constants are the rows of the role table.
+type Permission string
+
+// The permissions.
+const (
+	InviteUsers      Permission = "invite users"
+	ReadUsers        Permission = "read users"
+	ManageUsers      Permission = "change users"
+	ReadCatalogue    Permission = "read products and categories"
+	ManageCategories Permission = "create or delete categories"
+	WriteProducts    Permission = "create or change products"
+	DeleteProducts   Permission = "delete products"
+	ListOrders       Permission = "list transactions"
+	PlaceOrders      Permission = "create or read transactions"
+	MoveOrders       Permission = "change the state of transactions"
+	EditOrders       Permission = "change transactions"
+	DeleteOrders     Permission = "delete transactions"
+	OwnAccount       Permission = "use the own account"
+)
+
+// lowest is the role table: the lowest role that has each permission. What is not listed nobody may.
+// Some permissions are cut further: users by rank ([Actor.MaySee], [Actor.MayManage]), steps of an order by [Order.MoveTo].
+var lowest = map[Permission]Role{
+	InviteUsers:      RoleManager,
+	ReadUsers:        RoleReadonlyUser,
+	ManageUsers:      RoleUser,
+	ReadCatalogue:    RoleReadonlyUser,
+	ManageCategories: RoleManager,
+	WriteProducts:    RoleUser,
+	DeleteProducts:   RoleManager,
+	ListOrders:       RoleReadonlyUser,
+	PlaceOrders:      RoleUser,
+	MoveOrders:       RoleUser,
+	EditOrders:       RoleManager,
+	DeleteOrders:     RoleAdmin,
+	OwnAccount:       RoleReadonlyUser,
+}
+
+// LowestRole gives the lowest role that has the permission.
+func LowestRole(p Permission) (Role, bool) {
+	r, ok := lowest[p]
+	return r, ok
+}
+
+// Actor is who asks, with the role that the database holds at this moment, not one remembered in a token.
+type Actor struct {
+	ID        uuid.UUID
+	Role      Role
+	SessionID uuid.UUID
+}
+
+// Require returns a KindForbidden unless the actor's role has the permission.
+func (a Actor) Require(p Permission) error {
+	need, known := lowest[p]
+	if known && a.Role.AtLeast(need) {
+		return nil
+	}
+	return Forbidden("authorization", "The role '%s' may not %s", a.Role, p)
+}
+
+// MaySee returns a KindForbidden if the user stands above the actor.
+func (a Actor) MaySee(u User) error {
+	if a.Role.AtLeast(u.Role) {
+		return nil
+	}
+	return Forbidden("authorization", "The role '%s' may not read a user with the role '%s'", a.Role, u.Role)
+}
+
+// MayManage returns a KindForbidden unless the actor stands strictly above the user.
+func (a Actor) MayManage(u User) error {
+	if a.Role.Above(u.Role) {
+		return nil
+	}
+	return Forbidden("authorization", "The role '%s' may not change a user with the role '%s'", a.Role, u.Role)
+}
+
+// MayGrant returns a KindForbidden on `role` if the role is above the actor's own.
+func (a Actor) MayGrant(role Role) error {
+	if a.Role.AtLeast(role) {
+		return nil
+	}
+	return Forbidden("role", "The role '%s' may not grant the role '%s'", a.Role, role)
+}
