@@ -1,0 +1,79 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"gorm.io/gorm"
+
+	"inventoryhub/internal/domain"
+)
+
+// Categories is the table of categories. Deleted ones are found by no method.
+type Categories struct{ table }
+
+// List gives all categories by name, with how many products each holds.
+func (t Categories) List(ctx context.Context) ([]domain.Category, error) {
+	categories := []domain.Category{}
+	err := t.read.WithContext(ctx).Raw(`SELECT c.*, (SELECT COUNT(*) FROM products p WHERE p.category_id = c.id AND p.deleted_at IS NULL) AS products
+		FROM categories c WHERE c.deleted_at IS NULL ORDER BY c.name_key, c.id`).Scan(&categories).Error
+	if err != nil {
+		return nil, fail("list categories", err)
+	}
+	return categories, nil
+}
+
+func categoryNotFound(name string) error {
+	return domain.NotFound("name", "The category with name '%s' does not exist", domain.Clip(name))
+}
+
+// ByName finds a category without regard to case. It returns KindNotFound on `name`.
+func (t Categories) ByName(ctx context.Context, name string) (domain.Category, error) {
+	return t.byName(t.read.WithContext(ctx), name)
+}
+
+// Lock is ByName for a category that is about to be deleted: nobody puts a product into it until the transaction ends.
+func (t Categories) Lock(ctx context.Context, name string) (domain.Category, error) {
+	return t.byName(t.write.WithContext(ctx).Clauses(forUpdate), name)
+}
+
+// Hold is ByName for a category that is about to get a product: nobody deletes it until the transaction ends.
+func (t Categories) Hold(ctx context.Context, name string) (domain.Category, error) {
+	return t.byName(t.write.WithContext(ctx).Clauses(forShare), name)
+}
+
+func (t Categories) byName(db *gorm.DB, name string) (domain.Category, error) {
+	var c domain.Category
+	err := db.Where("name_key = ? AND deleted_at IS NULL", domain.Fold(name)).Take(&c).Error
+	if isNoRow(err) {
+		return domain.Category{}, categoryNotFound(name)
+	}
+	if err != nil {
+		return domain.Category{}, fail("load category", err)
+	}
+	return c, nil
+}
+
+// Create stores a category. It returns KindConflict on `name` if there is one of that name.
+func (t Categories) Create(ctx context.Context, c domain.Category) error {
+	err := t.write.WithContext(ctx).Create(&c).Error
+	if isDuplicate(err) {
+		return domain.Conflict("name", "The category with name '%s' already exists", c.Name)
+	}
+	if err != nil {
+		return fail("create category", err)
+	}
+	return nil
+}
+
+// Delete hides a category and frees its name. It returns KindNotFound on `name` if it is gone already.
+func (t Categories) Delete(ctx context.Context, c domain.Category, now time.Time) error {
+	done := t.write.WithContext(ctx).Model(&domain.Category{}).Where("id = ? AND deleted_at IS NULL", c.ID).UpdateColumn("deleted_at", now)
+	if done.Error != nil {
+		return fail("delete category", done.Error)
+	}
+	if done.RowsAffected == 0 {
+		return categoryNotFound(c.Name)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package repository
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	"gorm.io/driver/postgres"
+	"gorm.io/gorm"
+
+	"inventoryhub/migrations"
+)
+
+// postgresConns is the size of the pool. Beyond 8 to 16 connections a server of two cores gains nothing.
+const postgresConns = 16
+
+// Bounds that keep one stuck statement from holding up everybody, unless the URL sets its own.
+var postgresTimeouts = map[string]string{
+	"statement_timeout":                   "5s",
+	"lock_timeout":                        "2s",
+	"idle_in_transaction_session_timeout": "10s",
+}
+
+func openPostgres(ctx context.Context, url string) (*Store, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the postgres:// database URL cannot be read") // pgx's text may quote the password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	if err := migratePostgres(ctx, *config); err != nil {
+		return nil, err
+	}
+	for name, value := range postgresTimeouts {
+		if _, set := config.RuntimeParams[name]; !set {
+			config.RuntimeParams[name] = value
+		}
+	}
+	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(readTimesAsUTC))
+	pool.SetMaxOpenConns(postgresConns)
+	pool.SetMaxIdleConns(postgresConns)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), gormConfig())
+	if err != nil {
+		return nil, errors.Join(fail("open the database", err), pool.Close())
+	}
+	s := newStore(db, db)
+	s.closers = []func() error{pool.Close}
+	return s, nil
+}
+
+// migratePostgres uses a connection of its own, because a migration may take longer than the timeouts of daily work allow.
+func migratePostgres(ctx context.Context, config pgx.ConnConfig) error {
+	pool := stdlib.OpenDB(config)
+	defer func() { _ = pool.Close() }()
+	// The default looks for the lock every 5 s; an instance that waits for another's migration would start that much later.
+	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
+	if err != nil {
+		return fmt.Errorf("prepare the migration lock: %w", err)
+	}
+	return migrate(ctx, goose.DialectPostgres, pool, migrations.Postgres, "postgres", goose.WithSessionLocker(locker))
+}
+
+// readTimesAsUTC makes pgx hand out times in UTC instead of the machine's zone.
+func readTimesAsUTC(_ context.Context, conn *pgx.Conn) error {
+	conn.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return nil
+}
+
+func postgresCode(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
+// postgresLostRace tells serialization_failure, deadlock_detected and lock_not_available.
+func postgresLostRace(err error) bool {
+	switch postgresCode(err) {
+	case "40001", "40P01", "55P03":
+		return true
+	}
+	return false
+}
+
+// postgresUnavailable tells a server that is away, starting, stopping, full, overloaded or read-only.
+func postgresUnavailable(err error) bool {
+	if code := postgresCode(err); code != "" {
+		switch code {
+		case "25006", "25P03", "57014", "57P01", "57P02", "57P03", "57P05":
+			return true
+		}
+		class := code[:2]
+		return postgresLostRace(err) || class == "08" || class == "53" || class == "58"
+	}
+	var connect *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "conn closed")
+}

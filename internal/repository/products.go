@@ -1,0 +1,143 @@
+package repository
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"inventoryhub/internal/domain"
+)
+
+// Products is the table of products. Deleted ones are found by no method; orders still show them.
+type Products struct{ table }
+
+func productNotFound(id uuid.UUID) error {
+	return domain.NotFound("id", "The item with id '%s' does not exist", id)
+}
+
+const selectProduct = "p.*, c.name AS category_name"
+
+// ByID returns KindNotFound on `id`.
+func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
+	return t.byID(t.read.WithContext(ctx), id, "")
+}
+
+// Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
+func (t Products) Lock(ctx context.Context, id uuid.UUID) (domain.Product, error) {
+	return t.byID(t.write.WithContext(ctx), id, " FOR UPDATE OF p")
+}
+
+// Hold is ByID for a product that is about to get an order: nobody deletes it until the transaction ends.
+func (t Products) Hold(ctx context.Context, id uuid.UUID) (domain.Product, error) {
+	return t.byID(t.write.WithContext(ctx), id, " FOR SHARE OF p")
+}
+
+func (t Products) byID(db *gorm.DB, id uuid.UUID, locking string) (domain.Product, error) {
+	var p domain.Product
+	done := db.Raw(`SELECT `+selectProduct+` FROM products p JOIN categories c ON c.id = p.category_id
+		WHERE p.id = ? AND p.deleted_at IS NULL`+rowLock(db, locking), id).Scan(&p)
+	if done.Error != nil {
+		return domain.Product{}, fail("load product", done.Error)
+	}
+	if done.RowsAffected == 0 {
+		return domain.Product{}, productNotFound(id)
+	}
+	return p, nil
+}
+
+// rowLock leaves a lock out on SQLite, which does not know it and, having one writer, does not need it.
+func rowLock(db *gorm.DB, locking string) string {
+	if db.Name() == sqliteName {
+		return ""
+	}
+	return locking
+}
+
+var productSorts = map[string]string{
+	"name": "p.name_key", "quantity": "p.quantity", "category": "c.name_key", "createdAt": "p.created_at", "updatedAt": "p.updated_at",
+}
+
+// List gives one page of products and how many there are in all. It returns KindInvalid on `category` for an unknown one.
+func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, int64, error) {
+	q := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
+	if f.Search != "" {
+		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
+	}
+	if f.Category != "" {
+		q = q.Where("p.category_id = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
+	}
+	products, total, err := list[domain.Product](q, selectProduct, f.Page, productSorts, "p.id")
+	if err != nil {
+		return nil, 0, fail("list products", err)
+	}
+	return products, total, nil
+}
+
+// Create stores a product, whose stock must still be empty.
+func (t Products) Create(ctx context.Context, p domain.Product) error {
+	if err := t.write.WithContext(ctx).Create(&p).Error; err != nil {
+		return fail("create product", err)
+	}
+	return nil
+}
+
+// SaveDescription writes everything but the quantity and raises the version, which it gives back. It returns KindNotFound on `id`
+// if the product is gone.
+func (t Products) SaveDescription(ctx context.Context, p domain.Product) (int64, error) {
+	var version int64
+	done := t.write.WithContext(ctx).Raw(`UPDATE products SET name = ?, name_key = ?, category_id = ?, description = ?, search_key = ?, image = ?,
+		updated_at = ?, version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version`,
+		p.Name, p.NameKey, p.CategoryID, p.Description, p.SearchKey, p.Image, p.UpdatedAt, p.ID).Scan(&version)
+	if done.Error != nil {
+		return 0, fail("update product", done.Error)
+	}
+	if done.RowsAffected == 0 {
+		return 0, productNotFound(p.ID)
+	}
+	return version, nil
+}
+
+// Delete hides a product and forgets its picture. It returns KindNotFound on `id` if it is gone already.
+func (t Products) Delete(ctx context.Context, id uuid.UUID, now time.Time) error {
+	done := t.write.WithContext(ctx).Model(&domain.Product{}).Where("id = ? AND deleted_at IS NULL", id).
+		UpdateColumns(map[string]any{"deleted_at": now, "image": nil})
+	if done.Error != nil {
+		return fail("delete product", done.Error)
+	}
+	if done.RowsAffected == 0 {
+		return productNotFound(id)
+	}
+	return nil
+}
+
+// LockAllIn gives all products of a category in the order of their ids and locks them, so that two who lock several never wait for each other.
+func (t Products) LockAllIn(ctx context.Context, category uuid.UUID) ([]domain.Product, error) {
+	var products []domain.Product
+	err := t.write.WithContext(ctx).Clauses(forUpdate).Where("category_id = ? AND deleted_at IS NULL", category).Order("id").Find(&products).Error
+	if err != nil {
+		return nil, fail("lock products", err)
+	}
+	return products, nil
+}
+
+// DeleteAllIn hides all products of a category and forgets their pictures.
+func (t Products) DeleteAllIn(ctx context.Context, category uuid.UUID, now time.Time) error {
+	err := t.write.WithContext(ctx).Model(&domain.Product{}).Where("category_id = ? AND deleted_at IS NULL", category).
+		UpdateColumns(map[string]any{"deleted_at": now, "image": nil}).Error
+	if err != nil {
+		return fail("delete products", err)
+	}
+	return nil
+}
+
+// UsedImages gives those of the pictures that a product shows.
+func (t Products) UsedImages(ctx context.Context, names []string) ([]string, error) {
+	var used []string
+	err := t.write.WithContext(ctx).Model(&domain.Product{}).Where("image IN ?", names).Pluck("image", &used).Error
+	if err != nil {
+		return nil, fail("list pictures", err)
+	}
+	return used, nil
+}

@@ -1,0 +1,200 @@
+// Package repository keeps the domain's entities in a database: the embedded SQLite or PostgreSQL, behind the same
+// methods. It knows SQL and hides GORM and the drivers; it knows nothing of who may do what, and never begins a
+// transaction by itself: [Store.InTx] is the caller's.
+//
+// Every method returns an error of kind KindUnavailable when the database cannot be reached or is too busy, beside the
+// kinds it names; any other error is a defect.
+package repository
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+
+	"inventoryhub/internal/domain"
+)
+
+// Store gives access to all tables, one field each.
+type Store struct {
+	Users      Users
+	Sessions   Sessions
+	Tokens     Tokens
+	Logins     Logins
+	Categories Categories
+	Products   Products
+	Stock      Stock
+	Orders     Orders
+	Outbox     Outbox
+	Deliveries Deliveries
+
+	read, write *gorm.DB
+	closers     []func() error
+	wake        func() // tells whoever relays the outbox that a row was committed
+}
+
+// table is what every part of a Store works on. Inside a transaction both are the transaction. Outside they differ
+// on SQLite, where one connection writes and the others read.
+type table struct {
+	read, write *gorm.DB
+	now         func() time.Time
+}
+
+// newStore builds the parts over the two handles.
+func newStore(read, write *gorm.DB) *Store {
+	t := table{read: read, write: write}
+	return &Store{
+		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
+		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t},
+		read: read, write: write,
+	}
+}
+
+// Open connects to `sqlite://PATH` or `postgres://...`, brings the schema up to date (one process at a time, others
+// wait) and gives the store. The errors name no password.
+func Open(ctx context.Context, url string) (*Store, error) {
+	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
+	case "sqlite":
+		return openSQLite(ctx, rest)
+	case "postgres", "postgresql":
+		return openPostgres(ctx, url)
+	}
+	return nil, errors.New("the database URL must begin with sqlite:// or postgres://")
+}
+
+// Close gives the connections back.
+func (s *Store) Close() error {
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c())
+	}
+	return errors.Join(errs...)
+}
+
+// Embedded says whether the database lives in this process, so that no other instance can be at work on it.
+func (s *Store) Embedded() bool { return s.write.Name() == sqliteName }
+
+// Ping asks the database for a sign of life. It returns KindUnavailable when there is none.
+func (s *Store) Ping(ctx context.Context) error {
+	for _, db := range []*gorm.DB{s.read, s.write} {
+		if err := db.WithContext(ctx).Exec("SELECT 1").Error; err != nil {
+			return fail("ping the database", err)
+		}
+	}
+	return nil
+}
+
+// maxTries bounds how often a transaction that lost to another one is begun.
+const maxTries = 5
+
+// InTx runs f in one transaction: all of it is kept, or nothing if f returns an error. Everything f does must go through
+// tx, since on SQLite the outer store waits for the transaction to end. A transaction that lost to another
+// one (deadlock, serialization, lock timeout) is run again from the start, so f must not act on anything but tx and variables that it
+// sets anew. It returns what f returned, or KindUnavailable when the database would not take it.
+func (s *Store) InTx(ctx context.Context, f func(tx *Store) error) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 10*time.Millisecond, 200*time.Millisecond
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := s.inTxOnce(ctx, f)
+		if err != nil && !lostRace(err) {
+			err = backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(pause), backoff.WithMaxTries(maxTries))
+	if err != nil {
+		return fail("transaction", err)
+	}
+	return nil
+}
+
+func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
+	announced := false
+	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+		tx := newStore(db, db)
+		err := f(tx)
+		announced = tx.Outbox.added
+		return err
+	})
+	if err == nil && announced && s.wake != nil {
+		s.wake()
+	}
+	return err
+}
+
+// OnOutbox registers what is called after a transaction that added to the outbox was committed. It must not block. To be
+// called before the store is used.
+func (s *Store) OnOutbox(wake func()) { s.wake = wake }
+
+// gormConfig is shared by both engines. PrepareStmt stays off: pgx caches statements by itself, and inside transactions
+// database/sql would prepare each one anew.
+func gormConfig() *gorm.Config {
+	return &gorm.Config{SkipDefaultTransaction: true, TranslateError: true, Logger: logger.Discard, DisableAutomaticPing: true}
+}
+
+// fail names the step that failed. A fault of the database that is expected to pass becomes KindUnavailable.
+func fail(what string, err error) error {
+	var refused *domain.Error
+	switch {
+	case errors.As(err, &refused):
+		return err
+	case unavailable(err):
+		return domain.Unavailable(fmt.Errorf("%s: %w", what, err))
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// unavailable tells the faults that pass by themselves, or by an operator's hand, from our own defects.
+func unavailable(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) ||
+		postgresUnavailable(err) || sqliteUnavailable(err)
+}
+
+// lostRace tells a transaction that another one made impossible and that may succeed when run again.
+func lostRace(err error) bool { return postgresLostRace(err) || sqliteBusy(err) }
+
+func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+
+func isNoRow(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
+
+// forUpdate makes a row wait for other writers until this transaction ends. It is a courtesy, so that the loser of a
+// race is judged by what the winner left; what protects is the condition of each UPDATE. SQLite has one writer and ignores it.
+var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
+
+// forShare keeps a row as it is until this transaction ends.
+var forShare = clause.Locking{Strength: clause.LockingStrengthShare}
+
+// contains makes the LIKE pattern that finds the folded text anywhere, with % and _ as plain characters.
+func contains(search string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(domain.Fold(search)) + "%"
+}
+
+// list counts the rows of a query and reads one page of them. columns maps the names of [domain.Sort] to SQL; the id
+// breaks ties. A page past the end is answered from the count.
+func list[T any](q *gorm.DB, selection string, p domain.Page, columns map[string]string, id string) ([]T, int64, error) {
+	var total int64
+	if err := q.Session(&gorm.Session{}).Count(&total).Error; err != nil {
+		return nil, 0, err
+	}
+	rows := []T{}
+	if int64(p.Number) > domain.Pages(total, p.Size) {
+		return rows, total, nil
+	}
+	column, ok := columns[p.Sort.Field]
+	if !ok {
+		return nil, 0, fmt.Errorf("sort by unknown field %q", p.Sort.Field)
+	}
+	order := "ASC"
+	if p.Sort.Desc {
+		order = "DESC"
+	}
+	err := q.Session(&gorm.Session{}).Select(selection).Order(column + " " + order + ", " + id + " " + order).
+		Limit(p.Size).Offset((p.Number - 1) * p.Size).Scan(&rows).Error
+	return rows, total, err
+}
