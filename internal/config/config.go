@@ -1,0 +1,218 @@
+// Package config reads the settings from the environment into one struct. Only the commands import it; every part is
+// handed the values it needs.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/joho/godotenv"
+)
+
+// Config holds all settings. .env.example explains each one.
+type Config struct {
+	HTTPAddr        string        `env:"HTTP_ADDR" envDefault:":8080"`
+	DatabaseURL     string        `env:"DATABASE_URL" envDefault:"sqlite://data/inventoryhub.db"`
+	RabbitMQURL     string        `env:"RABBITMQ_URL"`
+	ImagesURL       string        `env:"IMAGES_URL" envDefault:"file://data/images"`
+	ImagesBaseURL   string        `env:"IMAGES_BASE_URL"`
+	MailProvider    string        `env:"MAIL_PROVIDER" envDefault:"file"`
+	MailFrom        string        `env:"MAIL_FROM" envDefault:"inventory-hub@localhost"`
+	MailDir         string        `env:"MAIL_DIR" envDefault:"data/mail"`
+	SMTPURL         string        `env:"SMTP_URL"`
+	AzureConnection string        `env:"AZURE_COMMUNICATION_CONNECTION_STRING"`
+	MailMaxRetries  int           `env:"MAIL_MAX_RETRIES" envDefault:"100"`
+	MailRetryDelay  time.Duration `env:"MAIL_RETRY_DELAY" envDefault:"2s"`
+	MailRetryMax    time.Duration `env:"MAIL_RETRY_MAX_DELAY" envDefault:"15m"`
+	AppURL          string        `env:"APP_URL" envDefault:"http://localhost:8080"`
+	JWTSecret       string        `env:"JWT_SECRET"`
+	AccessTokenTTL  time.Duration `env:"ACCESS_TOKEN_TTL" envDefault:"15m"`
+	RefreshTokenTTL time.Duration `env:"REFRESH_TOKEN_TTL" envDefault:"168h"`
+	SessionTTL      time.Duration `env:"SESSION_TTL" envDefault:"720h"`
+	InvitationTTL   time.Duration `env:"INVITATION_TTL" envDefault:"72h"`
+	PasswordMin     int           `env:"PASSWORD_MIN_LENGTH" envDefault:"8"`
+	AdminEmail      string        `env:"ADMIN_EMAIL" envDefault:"admin@example.com"`
+	AdminPassword   string        `env:"ADMIN_PASSWORD"`
+	CORSOrigins     []string      `env:"CORS_ORIGINS"`
+	AuthRateLimit   int           `env:"AUTH_RATE_LIMIT" envDefault:"20"`
+	TrustedProxies  []string      `env:"TRUSTED_PROXIES"`
+	MetricsAddr     string        `env:"METRICS_ADDR"`
+	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat       string        `env:"LOG_FORMAT"`
+}
+
+// Load reads the file .env of the working directory, if there is one, and the environment, which wins. An empty variable
+// counts as not set. The error is one line that names the setting and never holds a secret.
+func Load(environ []string) (Config, error) {
+	values, err := godotenv.Read(".env")
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			return Config{}, errors.New("the file .env cannot be read: it must hold lines of the form NAME=value")
+		}
+		values = map[string]string{}
+	}
+	for name, value := range env.ToMap(environ) {
+		values[name] = value
+	}
+	for name, value := range values {
+		if strings.TrimSpace(value) == "" {
+			delete(values, name)
+		}
+	}
+	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: values})
+	if err != nil {
+		return Config{}, unreadable(err)
+	}
+	return c, c.check()
+}
+
+// unreadable says which setting is of the wrong type, without its value.
+func unreadable(err error) error {
+	var aggregate env.AggregateError
+	var parse env.ParseError
+	if errors.As(err, &aggregate) {
+		for _, e := range aggregate.Errors {
+			if errors.As(e, &parse) {
+				field, _ := reflect.TypeFor[Config]().FieldByName(parse.Name)
+				return fmt.Errorf("%s must be %s", field.Tag.Get("env"), kindOf(parse.Type))
+			}
+		}
+	}
+	return errors.New("the settings cannot be read")
+}
+
+func kindOf(t reflect.Type) string {
+	switch t {
+	case reflect.TypeFor[time.Duration]():
+		return "a duration such as 30s, 15m or 72h"
+	case reflect.TypeFor[slog.Level]():
+		return "one of debug, info, warn, error"
+	}
+	return "a whole number"
+}
+
+// check refuses what cannot work, the first fault first.
+func (c Config) check() error {
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"MAIL_RETRY_DELAY", c.MailRetryDelay}, {"MAIL_RETRY_MAX_DELAY", c.MailRetryMax}, {"ACCESS_TOKEN_TTL", c.AccessTokenTTL},
+		{"REFRESH_TOKEN_TTL", c.RefreshTokenTTL}, {"SESSION_TTL", c.SessionTTL}, {"INVITATION_TTL", c.InvitationTTL},
+	} {
+		if d.value <= 0 {
+			return fmt.Errorf("%s must be longer than nothing", d.name)
+		}
+	}
+	switch {
+	case c.MailRetryMax < c.MailRetryDelay:
+		return errors.New("MAIL_RETRY_MAX_DELAY must not be shorter than MAIL_RETRY_DELAY")
+	case c.MailMaxRetries < 0:
+		return errors.New("MAIL_MAX_RETRIES must not be negative")
+	case c.AuthRateLimit < 0:
+		return errors.New("AUTH_RATE_LIMIT must not be negative; 0 switches it off")
+	case c.PasswordMin < 8 || c.PasswordMin > 64:
+		return errors.New("PASSWORD_MIN_LENGTH must be from 8 to 64")
+	case c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json":
+		return errors.New("LOG_FORMAT must be text or json")
+	}
+	for _, check := range []func() error{c.checkAddresses, c.checkDatabase, c.checkMail, c.checkHTTP} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) checkAddresses() error {
+	for name, addr := range map[string]string{"HTTP_ADDR": c.HTTPAddr, "METRICS_ADDR": c.MetricsAddr} {
+		if addr == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return fmt.Errorf("%s must be host:port or :port", name)
+		}
+	}
+	return nil
+}
+
+func (c Config) checkDatabase() error {
+	switch {
+	case strings.HasPrefix(c.DatabaseURL, "sqlite://") && len(c.DatabaseURL) > len("sqlite://"):
+	case c.OnPostgres():
+		if c.JWTSecret == "" {
+			return errors.New("JWT_SECRET must be set when DATABASE_URL is a postgres:// one, so that all instances share it")
+		}
+	default:
+		return errors.New("DATABASE_URL must begin with sqlite:// or postgres://")
+	}
+	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
+		return errors.New("JWT_SECRET must have 32 bytes or more")
+	}
+	if c.RabbitMQURL != "" && !hasScheme(c.RabbitMQURL, "amqp", "amqps") {
+		return errors.New("RABBITMQ_URL must begin with amqp:// or amqps://")
+	}
+	if !hasScheme(c.ImagesURL, "file", "s3", "azblob") {
+		return errors.New("IMAGES_URL must begin with file://, s3:// or azblob://")
+	}
+	return nil
+}
+
+// OnPostgres says whether the database is a server that other instances may share.
+func (c Config) OnPostgres() bool { return hasScheme(c.DatabaseURL, "postgres", "postgresql") }
+
+func (c Config) checkMail() error {
+	switch c.MailProvider {
+	case "file":
+	case "smtp":
+		if !hasScheme(c.SMTPURL, "smtp", "smtps") {
+			return errors.New("SMTP_URL must begin with smtp:// or smtps:// when MAIL_PROVIDER is smtp")
+		}
+	case "azure":
+		if c.AzureConnection == "" {
+			return errors.New("AZURE_COMMUNICATION_CONNECTION_STRING must be set when MAIL_PROVIDER is azure")
+		}
+	default:
+		return errors.New("MAIL_PROVIDER must be one of file, smtp, azure")
+	}
+	return nil
+}
+
+func (c Config) checkHTTP() error {
+	if u, err := url.Parse(c.AppURL); err != nil || u.Host == "" || !hasScheme(c.AppURL, "http", "https") || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("APP_URL must be an http:// or https:// address without query")
+	}
+	if u, err := url.Parse(c.ImagesBaseURL); err != nil || (c.ImagesBaseURL != "" && (u.Host == "" || u.RawQuery != "" || u.Fragment != "")) {
+		return errors.New("IMAGES_BASE_URL must be an http:// or https:// address without query")
+	}
+	for _, origin := range c.CORSOrigins {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host || !hasScheme(origin, "http", "https") {
+			return errors.New("CORS_ORIGINS must be origins such as https://app.example.com, separated by commas")
+		}
+	}
+	for _, proxy := range c.TrustedProxies {
+		_, errAddr := netip.ParseAddr(proxy)
+		if _, errPrefix := netip.ParsePrefix(proxy); errAddr != nil && errPrefix != nil {
+			return errors.New("TRUSTED_PROXIES must be IP addresses or networks such as 10.0.0.0/8, separated by commas")
+		}
+	}
+	return nil
+}
+
+func hasScheme(raw string, schemes ...string) bool {
+	for _, s := range schemes {
+		if strings.HasPrefix(raw, s+"://") {
+			return true
+		}
+	}
+	return false
+}
