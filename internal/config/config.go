@@ -146,13 +146,7 @@ func (c Config) checkAddresses() error {
 }
 
 func (c Config) checkDatabase() error {
-	switch {
-	case strings.HasPrefix(c.DatabaseURL, "sqlite://") && len(c.DatabaseURL) > len("sqlite://"):
-	case c.OnPostgres():
-		if c.JWTSecret == "" {
-			return errors.New("JWT_SECRET must be set when DATABASE_URL is a postgres:// one, so that all instances share it")
-		}
-	default:
+	if embedded := hasScheme(c.DatabaseURL, "sqlite") && len(c.DatabaseURL) > len("sqlite://"); !embedded && !c.OnPostgres() {
 		return errors.New("DATABASE_URL must begin with sqlite:// or postgres://")
 	}
 	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
@@ -191,11 +185,11 @@ func (c Config) checkHTTP() error {
 	if u, err := url.Parse(c.AppURL); err != nil || u.Host == "" || !hasScheme(c.AppURL, "http", "https") || u.RawQuery != "" || u.Fragment != "" {
 		return errors.New("APP_URL must be an http:// or https:// address without query")
 	}
-	if u, err := url.Parse(c.ImagesBaseURL); err != nil || (c.ImagesBaseURL != "" && (u.Host == "" || u.RawQuery != "" || u.Fragment != "")) {
+	if u, err := url.Parse(c.ImagesBaseURL); err != nil || (c.ImagesBaseURL != "" && (u.Host == "" || !hasScheme(c.ImagesBaseURL, "http", "https") || u.RawQuery != "" || u.Fragment != "")) {
 		return errors.New("IMAGES_BASE_URL must be an http:// or https:// address without query")
 	}
 	for _, origin := range c.CORSOrigins {
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host || !hasScheme(origin, "http", "https") {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host || !hasScheme(origin, "http", "https") || strings.Contains(origin, "*") {
 			return errors.New("CORS_ORIGINS must be origins such as https://app.example.com, separated by commas")
 		}
 	}

@@ -41,10 +41,10 @@ type Error struct {
 	cause      error
 }
 
-// Error lists the faults, for logs and tests; edges render Fields.
+// Error lists the faults, or gives the fault behind a KindUnavailable, for logs and tests; edges render Fields.
 func (e *Error) Error() string {
 	if e.cause != nil {
-		return fmt.Sprintf("%v: %v", map[string][]string(e.Fields), e.cause)
+		return e.cause.Error()
 	}
 	return fmt.Sprint(map[string][]string(e.Fields))
 }
@@ -122,6 +122,20 @@ func (f *Faults) Merge(err error) error {
 		}
 	}
 	return nil
+}
+
+// Beside adds the faults to an err that is a KindNotFound, so that one answer tells what is missing and what is wrong with the input. It gives
+// back any other err.
+func (f Faults) Beside(err error) error {
+	e, ok := err.(*Error)
+	if !ok || e.Kind != KindNotFound || len(f) == 0 {
+		return err
+	}
+	all := f.Clone()
+	for field, messages := range e.Fields {
+		all[field] = append(slices.Clone(messages), all[field]...)
+	}
+	return &Error{Kind: KindNotFound, Fields: Fields(all)}
 }
 
 // Err gives a KindInvalid with all faults, or nil if there are none.

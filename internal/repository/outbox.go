@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
 )
@@ -134,13 +133,13 @@ func (t *Outbox) Requeue(ctx context.Context, id uuid.UUID, now time.Time) (int6
 	return done.RowsAffected, nil
 }
 
-// Drop forgets a dead event. It returns KindNotFound on `id`.
-func (t *Outbox) Drop(ctx context.Context, id uuid.UUID) error {
+// Drop forgets a dead event and says how many there were of it.
+func (t *Outbox) Drop(ctx context.Context, id uuid.UUID) (int64, error) {
 	done := t.write.WithContext(ctx).Where("id = ? AND state = ?", id, outboxDead).Delete(&outboxRow{})
 	if done.Error != nil {
-		return fail("drop event", done.Error)
+		return 0, fail("drop event", done.Error)
 	}
-	return foundEvent(done, id)
+	return done.RowsAffected, nil
 }
 
 // Purge removes the rows of events that were announced before the time.
@@ -156,10 +155,6 @@ func (t *Outbox) update(ctx context.Context, id uuid.UUID, state string, columns
 	if done.Error != nil {
 		return fail("update outbox", done.Error)
 	}
-	return foundEvent(done, id)
-}
-
-func foundEvent(done *gorm.DB, id uuid.UUID) error {
 	if done.RowsAffected == 0 {
 		return domain.NotFound("id", "The event with id '%s' does not exist", id)
 	}

@@ -63,7 +63,7 @@ func (t Sessions) Touch(ctx context.Context, s domain.Session) error {
 // Actor finds out who calls: the user of a live session, with the role they have now. It returns KindNotFound on
 // `authorization` if the session has ended or the user is gone.
 func (t Sessions) Actor(ctx context.Context, session, user uuid.UUID, now time.Time) (domain.Actor, error) {
-	var role domain.Role
+	var role string // GORM scans single values into built-in types alone
 	done := t.read.WithContext(ctx).Raw(`SELECT u.role FROM sessions s JOIN users u ON u.id = s.user_id
 		WHERE s.id = ? AND u.id = ? AND s.ended_at IS NULL AND s.idle_until > ? AND u.status = ? AND u.deleted_at IS NULL`,
 		session, user, now, domain.UserActive).Scan(&role)
@@ -73,7 +73,7 @@ func (t Sessions) Actor(ctx context.Context, session, user uuid.UUID, now time.T
 	if done.RowsAffected == 0 {
 		return domain.Actor{}, domain.NotFound("authorization", "The session has ended")
 	}
-	return domain.Actor{ID: user, Role: role, SessionID: session}, nil
+	return domain.Actor{ID: user, Role: domain.Role(role), SessionID: session}, nil
 }
 
 // End ends one session.

@@ -77,22 +77,42 @@ func SQLiteURL(t *testing.T) string {
 // PostgresURL gives the URL of a fresh database, which is dropped when the test ends.
 func PostgresURL(t *testing.T) string {
 	t.Helper()
-	server := os.Getenv("TEST_DATABASE_URL")
-	require.NotEmpty(t, server, "this test needs Postgres: run it by 'make test', or set TEST_DATABASE_URL")
 	ctx := context.Background() // the cleanup outlives the test's context
-	conn, err := pgx.Connect(ctx, server)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close(ctx) })
+	conn, server := connect(ctx, t)
 	template, err := postgresTemplate(ctx, conn, server)
 	require.NoError(t, err)
+	return createDatabase(ctx, t, conn, server, template)
+}
+
+// EmptyPostgresURL gives the URL of a database that was not even migrated; it is dropped when the test ends.
+func EmptyPostgresURL(t *testing.T) string {
+	t.Helper()
+	ctx := context.Background() // the cleanup outlives the test's context
+	conn, server := connect(ctx, t)
+	return createDatabase(ctx, t, conn, server, "template1")
+}
+
+func createDatabase(ctx context.Context, t *testing.T, conn *pgx.Conn, server, template string) string {
+	t.Helper()
 	name := "test_" + uuid.NewString()
-	_, err = conn.Exec(ctx, fmt.Sprintf(`CREATE DATABASE %q TEMPLATE %q`, name, template))
+	_, err := conn.Exec(ctx, fmt.Sprintf(`CREATE DATABASE %q TEMPLATE %q`, name, template))
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, err := conn.Exec(ctx, fmt.Sprintf(`DROP DATABASE %q WITH (FORCE)`, name))
 		require.NoError(t, err)
 	})
 	return withDatabase(t, server, name)
+}
+
+// connect gives a connection to the tests' server, for making databases.
+func connect(ctx context.Context, t *testing.T) (*pgx.Conn, string) {
+	t.Helper()
+	server := os.Getenv("TEST_DATABASE_URL")
+	require.NotEmpty(t, server, "this test needs Postgres: run it by 'make test', or set TEST_DATABASE_URL")
+	conn, err := pgx.Connect(ctx, server)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close(ctx) })
+	return conn, server
 }
 
 func withDatabase(t *testing.T, server, name string) string {

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -84,7 +85,7 @@ func (i *Issuer) VerifyExpired(raw string) (Claims, error) { return i.verify(raw
 
 func (i *Issuer) verify(raw string, expired bool) (Claims, error) {
 	invalid := domain.Unauthenticated("authorization", "The access token is not valid")
-	if len(raw) > maxLength {
+	if len(raw) > maxLength || strings.ContainsAny(raw, "\r\n") { // encoding/base64 would skip line breaks, even when strict
 		return Claims{}, invalid
 	}
 	var c claims
