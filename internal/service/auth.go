@@ -1,0 +1,363 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"inventoryhub/internal/domain"
+	"inventoryhub/internal/password"
+	"inventoryhub/internal/repository"
+	"inventoryhub/internal/token"
+)
+
+// AuthSettings are the lifetimes and bounds that an operator may choose.
+type AuthSettings struct {
+	RefreshTTL    time.Duration // a session unused for so long ends
+	SessionTTL    time.Duration // a session ends so long after the login in any case
+	InvitationTTL time.Duration
+	MinPassword   int // characters
+}
+
+// Auth is about who somebody is: login, sessions, invitations and passwords.
+type Auth struct {
+	store    *repository.Store
+	tokens   *token.Issuer
+	hasher   *password.Hasher
+	settings AuthSettings
+	clock    clock
+}
+
+// NewAuth makes the use cases of /auth.
+func NewAuth(store *repository.Store, tokens *token.Issuer, hasher *password.Hasher, settings AuthSettings, now func() time.Time) *Auth {
+	return &Auth{store: store, tokens: tokens, hasher: hasher, settings: settings, clock: now}
+}
+
+// Tokens is what a login gives: a signed access token, and a refresh token that is good for the next pair.
+type Tokens struct {
+	Access  string
+	Refresh string
+}
+
+// Authenticate finds out who calls from an access token, with the role that the database holds at this moment. It returns
+// KindUnauthenticated if the token is not valid, its session has ended or its user is gone.
+func (s *Auth) Authenticate(ctx context.Context, access string) (domain.Actor, error) {
+	claims, err := s.tokens.Verify(access)
+	if err != nil {
+		return domain.Actor{}, err
+	}
+	actor, err := s.store.Sessions.Actor(ctx, claims.SessionID, claims.UserID, s.clock.now())
+	if isKind(err, domain.KindNotFound) {
+		return domain.Actor{}, domain.Unauthenticated("authorization", "The session has ended")
+	}
+	return actor, err
+}
+
+// Login opens a session for an active user. For an unknown email, a wrong password, a draft and a deleted user it returns the same
+// KindUnauthenticated on `credentials` after the same work. It returns KindThrottled after too many wrong passwords.
+func (s *Auth) Login(ctx context.Context, email, pass, address string, faults domain.Faults) (Tokens, error) {
+	if err := faults.Err(); err != nil {
+		return Tokens{}, err
+	}
+	if err := s.countTry(ctx, email, address); err != nil {
+		return Tokens{}, err
+	}
+	user, err := s.store.Users.ByEmail(ctx, email)
+	if err != nil && !isKind(err, domain.KindNotFound) {
+		return Tokens{}, err
+	}
+	right := false
+	if err == nil && user.Status == domain.UserActive {
+		right, err = s.hasher.Verify(ctx, pass, *user.PasswordHash)
+	} else {
+		err = s.hasher.VerifyNothing(ctx, pass)
+	}
+	if err != nil {
+		return Tokens{}, err
+	}
+	if !right {
+		return Tokens{}, domain.Unauthenticated("credentials", "The email or the password is wrong")
+	}
+	var opened session
+	err = s.store.InTx(ctx, func(tx *repository.Store) error {
+		if err := tx.Logins.Succeeded(ctx, domain.Fold(email), address, s.clock.now()); err != nil {
+			return err
+		}
+		opened, err = s.open(ctx, tx, user.ID)
+		return err
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.pair(opened)
+}
+
+// countTry counts a try as failed until it proves right, so that many at once gain nothing. It returns KindThrottled if the address,
+// or the account as a whole, has to wait.
+func (s *Auth) countTry(ctx context.Context, email, address string) error {
+	account, now := domain.Fold(email), s.clock.now()
+	return s.store.InTx(ctx, func(tx *repository.Store) error {
+		own, others, err := tx.Logins.Failures(ctx, account, address, now)
+		if err != nil {
+			return err
+		}
+		if wait := own.LoginWait(others, now); wait > 0 {
+			return domain.Throttled(wait)
+		}
+		return tx.Logins.Failed(ctx, account, address, now)
+	})
+}
+
+// session is a live session with the one refresh token that carries it on, in clear.
+type session struct {
+	id, user uuid.UUID
+	refresh  string
+}
+
+// open begins a session.
+func (s *Auth) open(ctx context.Context, tx *repository.Store, user uuid.UUID) (session, error) {
+	now := s.clock.now()
+	row := domain.NewSession(user, s.settings.RefreshTTL, s.settings.SessionTTL, now)
+	opened := session{id: row.ID, user: user, refresh: token.NewSecret()}
+	return opened, tx.Sessions.Create(ctx, row, domain.RefreshToken{Hash: token.Hash(opened.refresh), SessionID: row.ID, CreatedAt: now})
+}
+
+func (s *Auth) pair(of session) (Tokens, error) {
+	access, err := s.tokens.Issue(token.Claims{UserID: of.user, SessionID: of.id})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return Tokens{Access: access, Refresh: of.refresh}, nil
+}
+
+// Refresh exchanges an access token, which may have expired, and the refresh token of the same session for a new pair. It returns
+// KindUnauthenticated on `authorization` or `refreshToken`. A refresh token that is shown a second time ends its session. When
+// anything fails, the token is not spent.
+func (s *Auth) Refresh(ctx context.Context, access, refresh string, faults domain.Faults) (Tokens, error) {
+	claims, err := s.tokens.VerifyExpired(access)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if err := faults.Err(); err != nil {
+		return Tokens{}, err
+	}
+	hash, refused := token.Hash(refresh), domain.Unauthenticated("refreshToken", "The refresh token is not valid")
+	next, reused := session{id: claims.SessionID, user: claims.UserID}, false
+	err = s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		row, err := tx.Sessions.ByRefresh(ctx, hash)
+		if isKind(err, domain.KindNotFound) {
+			return refused
+		}
+		if err != nil {
+			return err
+		}
+		if row.ID != claims.SessionID || row.UserID != claims.UserID {
+			return domain.Unauthenticated("authorization", "The access token and the refresh token do not belong together")
+		}
+		if _, err := tx.Sessions.Actor(ctx, row.ID, row.UserID, now); err != nil {
+			if isKind(err, domain.KindNotFound) {
+				return refused
+			}
+			return err
+		}
+		spent, err := tx.Sessions.Spend(ctx, hash, now)
+		if err != nil {
+			return err
+		}
+		if reused = !spent; reused {
+			return tx.Sessions.End(ctx, row.ID, now) // kept, although the caller is refused
+		}
+		row.Touch(s.settings.RefreshTTL, now)
+		if err := tx.Sessions.Touch(ctx, row); err != nil {
+			return err
+		}
+		next.refresh = token.NewSecret()
+		return tx.Sessions.AddRefresh(ctx, domain.RefreshToken{Hash: token.Hash(next.refresh), SessionID: row.ID, CreatedAt: now})
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	if reused {
+		return Tokens{}, refused
+	}
+	return s.pair(next)
+}
+
+// Logout ends the actor's session.
+func (s *Auth) Logout(ctx context.Context, actor domain.Actor) error {
+	return s.store.Sessions.End(ctx, actor.SessionID, s.clock.now())
+}
+
+// ChangePassword sets the actor's password, ends their other sessions and voids their resets. It returns KindInvalid on `currentPassword`
+// and `newPassword`, and KindThrottled after too many wrong ones.
+func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, next, address string, faults domain.Faults) error {
+	user, err := s.store.Users.ByID(ctx, actor.ID)
+	if err != nil {
+		return err
+	}
+	if !faults.Has("currentPassword") {
+		if err := s.countTry(ctx, user.Email, address); err != nil {
+			return err
+		}
+		right, err := s.hasher.Verify(ctx, current, *user.PasswordHash)
+		if err != nil {
+			return err
+		}
+		if right {
+			if err := s.store.Logins.Succeeded(ctx, user.EmailKey, address, s.clock.now()); err != nil {
+				return err
+			}
+		} else {
+			faults.Add("currentPassword", "The current password is wrong")
+		}
+	}
+	s.checkPassword(&faults, "newPassword", next, user.OwnWords()...)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	return s.setPassword(ctx, user.ID, actor.SessionID, next, nil)
+}
+
+// checkPassword notes what is wrong with a new password, unless it is noted already that there is none.
+func (s *Auth) checkPassword(faults *domain.Faults, field, pass string, own ...string) {
+	if faults.Has(field) {
+		return
+	}
+	for _, fault := range domain.PasswordFaults(pass, s.settings.MinPassword, own...) {
+		faults.Add(field, "%s", fault)
+	}
+}
+
+// setPassword ends all sessions but the one to keep. before, if given, runs first in the same transaction.
+func (s *Auth) setPassword(ctx context.Context, user, keep uuid.UUID, pass string, before func(*repository.Store, time.Time) error) error {
+	hash, err := s.hasher.Hash(ctx, pass)
+	if err != nil {
+		return err
+	}
+	return s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		if before != nil {
+			if err := before(tx, now); err != nil {
+				return err
+			}
+		}
+		return savePassword(ctx, tx, user, keep, hash, now)
+	})
+}
+
+// savePassword is what a new password brings with it, whoever sets it.
+func savePassword(ctx context.Context, tx *repository.Store, user, keep uuid.UUID, hash string, now time.Time) error {
+	if err := tx.Users.SavePassword(ctx, user, hash, now); err != nil {
+		return err
+	}
+	if err := tx.Sessions.EndAll(ctx, user, keep, now); err != nil {
+		return err
+	}
+	return tx.Tokens.Revoke(ctx, user, now, domain.TokenPasswordReset)
+}
+
+// forgotTime is how long Forgot takes for everyone. The work of a known email takes a hundredth of it.
+const forgotTime = 250 * time.Millisecond
+
+// Forgot mails a reset token to an active user, at most three an hour, and nothing to anybody else. The answer tells nothing, not even
+// by its time.
+func (s *Auth) Forgot(ctx context.Context, email string, faults domain.Faults) error {
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	enough := time.NewTimer(forgotTime)
+	defer enough.Stop()
+	err := s.sendReset(ctx, email)
+	select {
+	case <-enough.C:
+	case <-ctx.Done():
+	}
+	return err
+}
+
+func (s *Auth) sendReset(ctx context.Context, email string) error {
+	err := s.store.InTx(ctx, func(tx *repository.Store) error {
+		user, err := tx.Users.LockByEmail(ctx, email)
+		if err != nil || user.Status != domain.UserActive {
+			return err
+		}
+		now := s.clock.now()
+		recent, err := tx.Tokens.CountSince(ctx, user.ID, domain.TokenPasswordReset, now.Add(-time.Hour))
+		if err != nil || recent >= domain.MaxResetsPerHour {
+			return err
+		}
+		return issue(ctx, tx, domain.OneTimeToken{Kind: domain.TokenPasswordReset, UserID: user.ID, CreatedAt: now, ExpiresAt: now.Add(domain.PasswordResetTTL)},
+			func(secret string, t domain.OneTimeToken) (domain.Event, error) {
+				return domain.NewEvent(domain.EventPasswordReset, user.ID, now, domain.PasswordReset{
+					Email: user.Email, FirstName: user.FirstName, LastName: user.LastName, Token: secret, ExpiresAt: t.ExpiresAt,
+				})
+			})
+	})
+	if isKind(err, domain.KindNotFound) {
+		return nil
+	}
+	return err
+}
+
+// issue replaces a user's token of the kind by a new one and announces it by the event that announce makes.
+func issue(ctx context.Context, tx *repository.Store, t domain.OneTimeToken, announce func(secret string, t domain.OneTimeToken) (domain.Event, error)) error {
+	if err := tx.Tokens.Revoke(ctx, t.UserID, t.CreatedAt, t.Kind); err != nil {
+		return err
+	}
+	secret := token.NewSecret()
+	event, err := announce(secret, t)
+	if err != nil {
+		return err
+	}
+	t.ID, t.TokenHash, t.EventID = domain.NewID(), token.Hash(secret), event.ID
+	if err := tx.Tokens.Create(ctx, t); err != nil {
+		return err
+	}
+	return tx.Outbox.Add(ctx, event)
+}
+
+// Reset sets the password of whom a reset token was mailed to, and ends all their sessions. It returns KindInvalid on `token` and `password`.
+func (s *Auth) Reset(ctx context.Context, secret, pass string, faults domain.Faults) error {
+	found, user, err := s.owner(ctx, domain.TokenPasswordReset, secret, domain.UserActive)
+	if err != nil {
+		return err
+	}
+	const invalid = "The reset token is not valid"
+	if found == nil && !faults.Has("token") {
+		faults.Add("token", invalid)
+	}
+	s.checkPassword(&faults, "password", pass, user.OwnWords()...)
+	if err := faults.Err(); err != nil {
+		return err
+	}
+	return s.setPassword(ctx, user.ID, uuid.Nil, pass, func(tx *repository.Store, now time.Time) error {
+		return use(ctx, tx, *found, now, invalid)
+	})
+}
+
+// owner finds a live token and its user, who must have the status. It gives no token if there is none such.
+func (s *Auth) owner(ctx context.Context, kind domain.TokenKind, secret string, status domain.UserStatus) (*domain.OneTimeToken, domain.User, error) {
+	t, err := s.store.Tokens.ByHash(ctx, kind, token.Hash(secret))
+	if err == nil {
+		var user domain.User
+		user, err = s.store.Users.ByID(ctx, t.UserID)
+		if err == nil && t.Live(s.clock.now()) && user.Status == status {
+			return &t, user, nil
+		}
+	}
+	if err != nil && !isKind(err, domain.KindNotFound) {
+		return nil, domain.User{}, err
+	}
+	return nil, domain.User{}, nil
+}
+
+// use uses a token up; of two at the same moment one gets a KindInvalid on `token`.
+func use(ctx context.Context, tx *repository.Store, t domain.OneTimeToken, now time.Time, invalid string) error {
+	used, err := tx.Tokens.Use(ctx, t.ID, now)
+	if err == nil && !used {
+		return domain.Invalid("token", "%s", invalid)
+	}
+	return err
+}

@@ -1,0 +1,268 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"inventoryhub/internal/domain"
+	"inventoryhub/internal/imagestore"
+	"inventoryhub/internal/repository"
+)
+
+// Products is about what is in stock, and how much of it.
+type Products struct {
+	store    *repository.Store
+	pictures *Pictures
+	clock    clock
+}
+
+// NewProducts makes the use cases of /products.
+func NewProducts(store *repository.Store, pictures *Pictures, now func() time.Time) *Products {
+	return &Products{store: store, pictures: pictures, clock: now}
+}
+
+// ProductInput is what a caller says of a product.
+type ProductInput struct {
+	Name        string
+	Category    string // its name
+	Description string
+	Quantity    *int64 // nil keeps the quantity of a product that exists
+	Image       []byte // a new picture as it was sent, or nothing
+	DropImage   bool   // remove the picture that there is
+}
+
+// List gives one page of products and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
+func (s *Products) List(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) ([]domain.Product, int64, error) {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return nil, 0, err
+	}
+	if f.Category != "" {
+		if _, err := checkCategory(ctx, s.store.Categories.ByName, f.Category, &faults); err != nil {
+			return nil, 0, err
+		}
+	}
+	if err := faults.Err(); err != nil {
+		return nil, 0, err
+	}
+	return s.store.Products.List(ctx, f)
+}
+
+// ByID returns KindNotFound on `id`.
+func (s *Products) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (domain.Product, error) {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return domain.Product{}, err
+	}
+	return s.store.Products.ByID(ctx, id)
+}
+
+// Create makes a product with its first stock. It returns KindForbidden, and KindInvalid for faults, an unknown category and a bad picture among them.
+func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, faults domain.Faults) (domain.Product, error) {
+	if err := actor.Require(domain.WriteProducts); err != nil {
+		return domain.Product{}, err
+	}
+	picture, err := s.check(ctx, in, &faults)
+	if err != nil {
+		return domain.Product{}, err
+	}
+	image, err := s.pictures.keep(ctx, picture)
+	if err != nil {
+		return domain.Product{}, err
+	}
+	var product domain.Product
+	err = s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		category, err := holdCategory(ctx, tx, in.Category)
+		if err != nil {
+			return err
+		}
+		product = domain.NewProduct(in.Name, in.Description, category, image, now)
+		if err := tx.Products.Create(ctx, product); err != nil {
+			return err
+		}
+		return move(ctx, tx, &product, domain.NewMovement(product.ID, *in.Quantity, domain.MovementCreated, actor.ID, now))
+	})
+	if err != nil {
+		s.pictures.forget(ctx, image)
+		return domain.Product{}, err
+	}
+	return product, nil
+}
+
+// check finds every fault of the input, so that all are told at once, and gives the picture ready to be kept.
+func (s *Products) check(ctx context.Context, in ProductInput, faults *domain.Faults) (*imagestore.Picture, error) {
+	if _, err := checkCategory(ctx, s.store.Categories.ByName, in.Category, faults); err != nil {
+		return nil, err
+	}
+	picture, err := s.pictures.clean(ctx, in.Image, faults)
+	if err != nil {
+		return nil, err
+	}
+	return picture, faults.Err()
+}
+
+// holdCategory is the last word on a category that was seen before the transaction.
+func holdCategory(ctx context.Context, tx *repository.Store, name string) (domain.Category, error) {
+	var faults domain.Faults
+	category, err := checkCategory(ctx, tx.Categories.Hold, name, &faults)
+	if err != nil {
+		return domain.Category{}, err
+	}
+	return category, faults.Err()
+}
+
+// move applies a movement and brings the product's figures up to it.
+func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain.Movement) error {
+	done, err := tx.Stock.Apply(ctx, m)
+	if err != nil {
+		return err
+	}
+	p.Quantity, p.Version, p.UpdatedAt = done.QuantityAfter, done.ProductVersion, done.CreatedAt
+	return nil
+}
+
+// Update changes a product. Without a quantity the stock stays as it is; without a picture the picture stays. It returns
+// KindForbidden, KindNotFound on `id`, and KindInvalid for faults, an unknown category and a bad picture among them.
+func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, faults domain.Faults) (domain.Product, error) {
+	if err := actor.Require(domain.WriteProducts); err != nil {
+		return domain.Product{}, err
+	}
+	_, missing := s.store.Products.ByID(ctx, id)
+	if missing != nil && !isKind(missing, domain.KindNotFound) {
+		return domain.Product{}, missing
+	}
+	picture, err := s.check(ctx, in, &faults)
+	if missing != nil {
+		return domain.Product{}, faults.Beside(missing)
+	}
+	if err != nil {
+		return domain.Product{}, err
+	}
+	image, err := s.pictures.keep(ctx, picture)
+	if err != nil {
+		return domain.Product{}, err
+	}
+	var before, product domain.Product
+	err = s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		category, err := holdCategory(ctx, tx, in.Category)
+		if err != nil {
+			return err
+		}
+		if before, err = tx.Products.Lock(ctx, id); err != nil {
+			return err
+		}
+		product = before
+		product.Describe(in.Name, in.Description, category, now)
+		if image != nil || in.DropImage {
+			product.Image = image
+		}
+		if product.Version, err = tx.Products.SaveDescription(ctx, product); err != nil {
+			return err
+		}
+		if in.Quantity == nil || *in.Quantity == product.Quantity {
+			return nil
+		}
+		return move(ctx, tx, &product, domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now))
+	})
+	if err != nil {
+		s.pictures.forget(ctx, image)
+		return domain.Product{}, err
+	}
+	if before.Image != nil && (product.Image == nil || *product.Image != *before.Image) {
+		s.pictures.forget(ctx, before.Image)
+	}
+	return product, nil
+}
+
+// Adjustment is a change of stock by hand: either the count that there is, or the difference.
+type Adjustment struct {
+	Quantity *int64
+	Delta    *int64
+	Note     string
+}
+
+// Adjust changes a product's stock by hand. It returns KindForbidden, KindNotFound on `id`, KindInvalid for faults, and KindConflict on
+// `delta` if the product has too little or would have too much.
+func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID, in Adjustment, faults domain.Faults) (domain.Product, error) {
+	if err := actor.Require(domain.WriteProducts); err != nil {
+		return domain.Product{}, err
+	}
+	var product domain.Product
+	err := s.store.InTx(ctx, func(tx *repository.Store) error {
+		var err error
+		if product, err = tx.Products.Lock(ctx, id); err != nil {
+			return faults.Beside(err)
+		}
+		if err := faults.Err(); err != nil {
+			return err
+		}
+		delta, err := in.delta(product)
+		if err != nil {
+			return err
+		}
+		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, s.clock.now())
+		m.Note = in.Note
+		return move(ctx, tx, &product, m)
+	})
+	if err != nil {
+		return domain.Product{}, err
+	}
+	return product, nil
+}
+
+// delta gives the difference from what the product has. A count that finds what was expected is a movement too, of nothing.
+func (in Adjustment) delta(p domain.Product) (int64, error) {
+	switch {
+	case in.Quantity != nil:
+		return *in.Quantity - p.Quantity, nil
+	case p.Quantity+*in.Delta < 0:
+		return 0, domain.TooLittleStock("delta", *in.Delta, p)
+	case *in.Delta > 0 && p.Quantity+*in.Delta > domain.MaxQuantity:
+		return 0, domain.Conflict("delta", "The item '%s' has %d unit(s); with the delta %d it would have more than %d", p.Name, p.Quantity, *in.Delta, domain.MaxQuantity)
+	}
+	return *in.Delta, nil
+}
+
+// Delete removes a product and its picture. It returns KindForbidden, KindNotFound on `id`, and KindConflict on `id` while it has an open order.
+func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID) error {
+	if err := actor.Require(domain.DeleteProducts); err != nil {
+		return err
+	}
+	var product domain.Product
+	err := s.store.InTx(ctx, func(tx *repository.Store) error {
+		var err error
+		if product, err = tx.Products.Lock(ctx, id); err != nil {
+			return err
+		}
+		// Counted after the lock is held: an order that was being placed is seen now, and no other can begin.
+		open, err := tx.Orders.CountOpen(ctx, id)
+		if err != nil {
+			return err
+		}
+		if open > 0 {
+			return domain.Conflict("id", "The item '%s' has %d open transaction(s)", product.Name, open)
+		}
+		return tx.Products.Delete(ctx, id, s.clock.now())
+	})
+	if err != nil {
+		return err
+	}
+	s.pictures.forget(ctx, product.Image)
+	return nil
+}
+
+// Movements gives one page of a product's stock ledger and how many lines it has. It returns KindNotFound on `id`.
+func (s *Products) Movements(ctx context.Context, actor domain.Actor, id uuid.UUID, page domain.Page, faults domain.Faults) ([]domain.Movement, int64, error) {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return nil, 0, err
+	}
+	if _, err := s.store.Products.ByID(ctx, id); err != nil {
+		return nil, 0, faults.Beside(err)
+	}
+	if err := faults.Err(); err != nil {
+		return nil, 0, err
+	}
+	return s.store.Stock.List(ctx, id, page)
+}

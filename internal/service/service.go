@@ -1,0 +1,37 @@
+// Package service holds the use cases: who may, what happens, in which transaction. It knows neither HTTP nor SQL.
+//
+// Every use case takes the actor who asks and decides by itself whether they may. Those that take input also take the faults
+// that the edge has found in it, so that one answer names every fault.
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"inventoryhub/internal/domain"
+)
+
+// clock gives the time in UTC, cut to the milliseconds that the API shows and both databases keep.
+type clock func() time.Time
+
+func (c clock) now() time.Time { return c().UTC().Truncate(time.Millisecond) }
+
+// isKind says whether err is a refusal of the kind.
+func isKind(err error, kind domain.Kind) bool {
+	var refused *domain.Error
+	return errors.As(err, &refused) && refused.Kind == kind
+}
+
+// checkCategory notes a category that does not exist as a fault of the input.
+func checkCategory(ctx context.Context, find func(context.Context, string) (domain.Category, error), name string, faults *domain.Faults) (domain.Category, error) {
+	if faults.Has("category") {
+		return domain.Category{}, nil
+	}
+	category, err := find(ctx, name)
+	if isKind(err, domain.KindNotFound) {
+		faults.Add("category", "The category with name '%s' does not exist", domain.Clip(name))
+		return domain.Category{}, nil
+	}
+	return category, err
+}
