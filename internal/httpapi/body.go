@@ -1,0 +1,56 @@
+package httpapi
+
+import (
+	"strings"
+	"time"
+
+	"inventoryhub/internal/domain"
+)
+
+// stamp is a time in the API's form: RFC 3339 in UTC with milliseconds.
+type stamp time.Time
+
+// MarshalJSON writes the time.
+func (s stamp) MarshalJSON() ([]byte, error) {
+	return []byte(time.Time(s).UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
+}
+
+func optionalStamp(t *time.Time) *stamp {
+	if t == nil {
+		return nil
+	}
+	s := stamp(*t)
+	return &s
+}
+
+// pageBody is the end of every list.
+type pageBody struct {
+	Page       int   `json:"page"`
+	PageSize   int   `json:"pageSize"`
+	TotalItems int64 `json:"totalItems"`
+	TotalPages int64 `json:"totalPages"`
+}
+
+func newPageBody(p domain.Page, total int64) pageBody {
+	return pageBody{Page: p.Number, PageSize: p.Size, TotalItems: total, TotalPages: domain.Pages(total, p.Size)}
+}
+
+// convert makes a list's bodies; an empty list is [], never null.
+func convert[T, B any](things []T, body func(T) B) []B {
+	bodies := make([]B, len(things))
+	for i, thing := range things {
+		bodies[i] = body(thing)
+	}
+	return bodies
+}
+
+// pictureURLs puts a CDN's address before pictures' names.
+type pictureURLs string
+
+func (base pictureURLs) url(name *string) *string {
+	if name == nil || base == "" {
+		return name
+	}
+	u := strings.TrimSuffix(string(base), "/") + "/" + *name
+	return &u
+}

@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"inventoryhub/internal/domain"
+)
+
+// errorBody is the one shape of every error.
+type errorBody struct {
+	Errors domain.Fields `json:"errors"`
+}
+
+// requestError is a refusal that only HTTP knows: a body that is too large, of the wrong type, an unknown route.
+type requestError struct {
+	status  int
+	field   string
+	message string
+}
+
+// Error gives the message.
+func (e *requestError) Error() string { return e.message }
+
+func refuse(status int, field, message string) *requestError {
+	return &requestError{status: status, field: field, message: message}
+}
+
+// statuses is the one table from kinds to status codes.
+var statuses = map[domain.Kind]int{
+	domain.KindInvalid:         http.StatusBadRequest,
+	domain.KindUnauthenticated: http.StatusUnauthorized,
+	domain.KindForbidden:       http.StatusForbidden,
+	domain.KindNotFound:        http.StatusNotFound,
+	domain.KindConflict:        http.StatusConflict,
+	domain.KindThrottled:       http.StatusTooManyRequests,
+	domain.KindUnavailable:     http.StatusServiceUnavailable,
+}
+
+// maxMessages bounds how many faults one answer tells, so that a small request cannot ask for a large answer.
+const maxMessages = 20
+
+// writeError is the only place that turns an error into an answer. It looks through wrapped errors; what is none of ours is a defect, whose text
+// the caller does not see. Answers of 5xx are logged here, and nowhere else.
+func (a *api) writeError(c *gin.Context, err error) {
+	status, body := http.StatusInternalServerError, errorBody{domain.Fields{"server": {"The server has failed"}}}
+	var refused *domain.Error
+	var request *requestError
+	switch {
+	case errors.As(err, &request):
+		status, body.Errors = request.status, domain.Fields{request.field: {request.message}}
+	case errors.As(err, &refused):
+		status, body.Errors = statuses[refused.Kind], cut(refused.Fields)
+		if refused.RetryAfter > 0 {
+			c.Header("Retry-After", retryAfter(refused.RetryAfter))
+		}
+	}
+	if status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", "Bearer")
+	}
+	if status >= http.StatusInternalServerError {
+		a.log.LogAttrs(c.Request.Context(), slog.LevelError, "request failed", slog.String("method", c.Request.Method), slog.String("route", c.FullPath()),
+			slog.Int("status", status), slog.String("requestId", requestID(c)), slog.Any("error", err))
+	}
+	if c.Writer.Written() {
+		return // the answer had begun; there is nothing left to tell
+	}
+	c.Header("Cache-Control", "no-store")
+	c.Abort()
+	c.PureJSON(status, body)
+}
+
+// retryAfter gives whole seconds, rounded up.
+func retryAfter(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
+
+func cut(fields domain.Fields) domain.Fields {
+	n := 0
+	for _, messages := range fields {
+		n += len(messages)
+	}
+	if n <= maxMessages {
+		return fields
+	}
+	short := domain.Fields{}
+	for field, messages := range fields {
+		if len(short) == maxMessages {
+			break
+		}
+		short[field] = messages[:1]
+	}
+	return short
+}

@@ -1,0 +1,150 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"inventoryhub/internal/domain"
+)
+
+const (
+	keyRequestID = "requestId"
+	keyActor     = "actor"
+)
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// identify gives every request an id: the caller's own if it cannot forge a log line.
+func identify(c *gin.Context) {
+	id := c.GetHeader("X-Request-Id")
+	if !saneRequestID.MatchString(id) {
+		id = uuid.NewString()
+	}
+	c.Set(keyRequestID, id)
+	c.Header("X-Request-Id", id)
+}
+
+func requestID(c *gin.Context) string { return c.GetString(keyRequestID) }
+
+// harden sets the headers that keep a browser from making anything but data of an answer.
+func harden(c *gin.Context) {
+	h := c.Writer.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}
+
+// logRequest writes one line for each request, when it is done.
+func (a *api) logRequest(c *gin.Context) {
+	start := time.Now()
+	c.Next()
+	attrs := []slog.Attr{
+		slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Int("status", c.Writer.Status()),
+		slog.Duration("duration", time.Since(start)), slog.String("requestId", requestID(c)),
+	}
+	if actor, ok := c.Get(keyActor); ok {
+		attrs = append(attrs, slog.String("userId", actor.(domain.Actor).ID.String()))
+	}
+	a.log.LogAttrs(c.Request.Context(), slog.LevelDebug, "request", attrs...)
+	a.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), time.Since(start))
+}
+
+// recoverPanic turns a defect of a handler into a 500; the process lives on.
+func (a *api) recoverPanic(c *gin.Context) {
+	defer func() {
+		fault := recover()
+		if fault == nil {
+			return
+		}
+		if err, ok := fault.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+			panic(fault) // net/http's own way to drop a connection
+		}
+		a.writeError(c, fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
+	}()
+	c.Next()
+}
+
+// Requests end after this time, whatever they wait for.
+const (
+	requestTimeout = 10 * time.Second
+	uploadTimeout  = 60 * time.Second
+)
+
+// limitTime puts an end to everything the request waits for. An upload may take longer than the server otherwise lets a body take.
+func limitTime(d time.Duration) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		ctx, cancel := context.WithTimeout(c.Request.Context(), d)
+		defer cancel()
+		if d > requestTimeout {
+			// Not every writer has deadlines (a test's recorder has none); then there is no shorter one to lift either.
+			control := http.NewResponseController(c.Writer)
+			_ = control.SetReadDeadline(time.Now().Add(d))
+			_ = control.SetWriteDeadline(time.Now().Add(d))
+		}
+		c.Request = c.Request.WithContext(ctx)
+		c.Next()
+	}
+}
+
+// authenticate finds out who calls.
+func (a *api) authenticate(c *gin.Context) {
+	access, err := bearer(c)
+	if err == nil {
+		var actor domain.Actor
+		if actor, err = a.Auth.Authenticate(c.Request.Context(), access); err == nil {
+			c.Set(keyActor, actor)
+			return
+		}
+	}
+	a.writeError(c, err)
+}
+
+// bearer gives the access token of the authorization header, unchecked.
+func bearer(c *gin.Context) (string, error) {
+	given := c.Request.Header.Values("Authorization")
+	if len(given) == 0 {
+		return "", domain.Unauthenticated("authorization", "An access token is required")
+	}
+	scheme, access, ok := strings.Cut(given[0], " ")
+	if len(given) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", domain.Unauthenticated("authorization", "The authorization header must be 'Bearer' and an access token")
+	}
+	return access, nil
+}
+
+// require refuses a role that is too low before a body is read. The use case decides again: this only spares the work.
+func (a *api) require(p domain.Permission) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := actorOf(c).Require(p); err != nil {
+			a.writeError(c, err)
+		}
+	}
+}
+
+func actorOf(c *gin.Context) domain.Actor { return c.MustGet(keyActor).(domain.Actor) }
+
+// address names the caller for throttling: one IPv4 address, or the /64 network that one IPv6 customer has.
+func address(c *gin.Context) string {
+	ip, err := netip.ParseAddr(c.ClientIP())
+	if err != nil {
+		return c.ClientIP()
+	}
+	if ip = ip.Unmap(); ip.Is6() {
+		network, _ := ip.Prefix(64) // fails for an invalid length alone
+		return network.String()
+	}
+	return ip.String()
+}

@@ -1,0 +1,116 @@
+package httpapi
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"inventoryhub/internal/domain"
+)
+
+// maxPage keeps page numbers within what every client and database can count.
+const maxPage = 1<<31 - 1
+
+// query reads the parameters of a list and gathers their faults.
+type query struct {
+	values url.Values
+	faults domain.Faults
+}
+
+// newQuery returns an error for a query string that cannot be read at all.
+func newQuery(c *gin.Context) (*query, error) {
+	values, err := url.ParseQuery(c.Request.URL.RawQuery)
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "request", "The query string cannot be read")
+	}
+	return &query{values: values}, nil
+}
+
+// text gives a one-line parameter of at most [domain.MaxSearch] characters, or an empty text.
+func (q *query) text(name string) string {
+	given := q.values[name]
+	switch {
+	case len(given) == 0:
+		return ""
+	case len(given) > 1:
+		q.faults.Add(name, "The %s must stand once", name)
+	case !domain.IsLine(given[0]):
+		q.faults.Add(name, "The %s must be one line of valid UTF-8 without control characters", name)
+	case utf8.RuneCountInString(given[0]) > domain.MaxSearch:
+		q.faults.Add(name, "The %s must be at most %d characters long", name, domain.MaxSearch)
+	default:
+		return given[0]
+	}
+	return ""
+}
+
+func (q *query) positive(name string, fallback, most int, message string) int {
+	if _, given := q.values[name]; !given {
+		return fallback
+	}
+	text := q.text(name)
+	n, err := strconv.Atoi(text)
+	if (err != nil || n < 1 || n > most || strings.HasPrefix(text, "+")) && !q.faults.Has(name) {
+		q.faults.Add(name, "%s", message)
+	}
+	return n
+}
+
+// page reads `page`, `pageSize` and `sort`, which must be one of the fields.
+func (q *query) page(fields ...string) domain.Page {
+	p := domain.Page{
+		Number: q.positive("page", 1, maxPage, "The page must be a positive integer"),
+		Size:   q.positive("pageSize", domain.DefaultPageSize, domain.MaxPageSize, "The pageSize must be an integer from 1 to "+strconv.Itoa(domain.MaxPageSize)),
+		Sort:   domain.Sort{Field: "createdAt", Desc: true},
+	}
+	if sort := q.text("sort"); sort != "" {
+		field, desc := strings.CutPrefix(sort, "-")
+		if !slices.Contains(fields, field) {
+			q.faults.Add("sort", "The sort '%s' is not valid; it must be one of %s, with - before it for descending", domain.Clip(sort), strings.Join(fields, ", "))
+		}
+		p.Sort = domain.Sort{Field: field, Desc: desc}
+	}
+	return p
+}
+
+// parse reads a parameter by a rule of the domain and notes its refusal.
+func parse[T any](q *query, name string, rule func(string) (T, error)) (value T) {
+	text := q.text(name)
+	if text == "" {
+		return value
+	}
+	value, err := rule(text)
+	if err != nil {
+		_ = q.faults.Merge(err) // rules refuse by KindInvalid alone
+	}
+	return value
+}
+
+// pathText gives a path parameter percent-decoded.
+func pathText(c *gin.Context, name string) (string, bool) {
+	text, err := url.PathUnescape(c.Param(name))
+	return text, err == nil && domain.IsText(text)
+}
+
+// pathID gives the id in the path. What is none is not found, like an id that does not exist; thing is what it would be the id of.
+func pathID(c *gin.Context, thing string) (uuid.UUID, error) {
+	text, ok := pathText(c, "id")
+	id, valid := parseID(text)
+	if !ok || !valid {
+		return uuid.Nil, domain.NotFound("id", "The %s with id '%s' does not exist", thing, domain.Clip(text))
+	}
+	return id, nil
+}
+
+// parseID takes the canonical form alone; uuid.Parse would also take braces, URNs and bare digits.
+func parseID(text string) (uuid.UUID, bool) {
+	const canonical = 36
+	id, err := uuid.Parse(text)
+	return id, err == nil && len(text) == canonical
+}

@@ -1,0 +1,173 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/rs/cors"
+
+	"inventoryhub/internal/domain"
+	"inventoryhub/internal/service"
+)
+
+// Services are the use cases that the routes call.
+type Services struct {
+	Auth       *service.Auth
+	Users      *service.Users
+	Categories *service.Categories
+	Products   *service.Products
+	Pictures   *service.Pictures
+	Orders     *service.Orders
+}
+
+// Config is what the edge needs beside the use cases.
+type Config struct {
+	ImagesBaseURL  string   // put before a picture's name, for a CDN; may be empty
+	CORSOrigins    []string // origins of browser applications, to the letter; none: no other origin may read
+	TrustedProxies []string // whose X-Forwarded-For is believed
+	AuthRateLimit  int      // tries a minute from one address on the anonymous /auth routes; 0 is off
+	Ready          []func(context.Context) error
+	// Observe is told of every request, by the pattern of its route; it may be nil.
+	Observe func(method, route string, status int, took time.Duration)
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// api is what all routes share. Each group of handlers holds the one service that it calls.
+type api struct {
+	Config
+	Services
+	throttle *throttle
+	log      *slog.Logger
+}
+
+// route is one line of the route table. A route that is not open and names no permission is closed to everyone.
+type route struct {
+	method, path string
+	need         domain.Permission
+	open         bool // no access token needed
+	throttled    bool // counted against the tries of the caller's address
+	upload       bool // may carry a picture, and take longer
+	handle       func(*gin.Context) error
+}
+
+func (a *api) routes() []route {
+	auth := authHandlers{a.Auth}
+	users := userHandlers{a.Users}
+	categories := categoryHandlers{a.Categories}
+	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL)}
+	orders := orderHandlers{a.Orders, pictureURLs(a.ImagesBaseURL)}
+	images := imageHandlers{a.Pictures}
+	health := healthHandlers{a.Ready}
+	return []route{
+		{method: http.MethodPost, path: "/auth/login", open: true, throttled: true, handle: auth.login},
+		{method: http.MethodPost, path: "/auth/register", open: true, throttled: true, handle: auth.register},
+		{method: http.MethodPost, path: "/auth/refresh", open: true, throttled: true, handle: auth.refresh},
+		{method: http.MethodPost, path: "/auth/forgot", open: true, throttled: true, handle: auth.forgot},
+		{method: http.MethodPost, path: "/auth/reset", open: true, throttled: true, handle: auth.reset},
+		{method: http.MethodPost, path: "/auth/invite", need: domain.InviteUsers, handle: auth.invite},
+		{method: http.MethodPost, path: "/auth/logout", need: domain.OwnAccount, handle: auth.logout},
+		{method: http.MethodPut, path: "/auth/password", need: domain.OwnAccount, handle: auth.changePassword},
+
+		{method: http.MethodGet, path: "/users", need: domain.ReadUsers, handle: users.list},
+		{method: http.MethodGet, path: "/users/me", need: domain.OwnAccount, handle: users.me},
+		{method: http.MethodGet, path: "/users/:id", need: domain.ReadUsers, handle: users.byID},
+		{method: http.MethodPut, path: "/users/:id", need: domain.ManageUsers, handle: users.update},
+		{method: http.MethodDelete, path: "/users/:id", need: domain.ManageUsers, handle: users.delete},
+
+		{method: http.MethodGet, path: "/products/categories", need: domain.ReadCatalogue, handle: categories.list},
+		{method: http.MethodPost, path: "/products/categories", need: domain.ManageCategories, handle: categories.create},
+		{method: http.MethodDelete, path: "/products/categories/:name", need: domain.ManageCategories, handle: categories.delete},
+
+		{method: http.MethodGet, path: "/products", need: domain.ReadCatalogue, handle: products.list},
+		{method: http.MethodPost, path: "/products", need: domain.WriteProducts, upload: true, handle: products.create},
+		{method: http.MethodGet, path: "/products/:id", need: domain.ReadCatalogue, handle: products.byID},
+		{method: http.MethodPut, path: "/products/:id", need: domain.WriteProducts, upload: true, handle: products.update},
+		{method: http.MethodDelete, path: "/products/:id", need: domain.DeleteProducts, handle: products.delete},
+		{method: http.MethodPatch, path: "/products/quantity/:id", need: domain.WriteProducts, handle: products.adjust},
+		{method: http.MethodGet, path: "/products/:id/movements", need: domain.ReadCatalogue, handle: products.movements},
+
+		{method: http.MethodGet, path: "/products/orders", need: domain.ListOrders, handle: orders.list},
+		{method: http.MethodPost, path: "/products/orders", need: domain.PlaceOrders, handle: orders.place},
+		{method: http.MethodGet, path: "/products/orders/:id", need: domain.PlaceOrders, handle: orders.byID},
+		{method: http.MethodPut, path: "/products/orders/:id", need: domain.EditOrders, handle: orders.edit},
+		{method: http.MethodDelete, path: "/products/orders/:id", need: domain.DeleteOrders, handle: orders.delete},
+		{method: http.MethodGet, path: "/products/orders/:id/history", need: domain.PlaceOrders, handle: orders.history},
+		{method: http.MethodPatch, path: "/products/orders/state/:id", need: domain.MoveOrders, handle: orders.move},
+
+		{method: http.MethodGet, path: "/images/:name", open: true, upload: true, handle: images.get},
+		{method: http.MethodGet, path: "/healthz", open: true, handle: health.alive},
+		{method: http.MethodGet, path: "/readyz", open: true, handle: health.ready},
+	}
+}
+
+// New builds the handler of the whole API.
+func New(s Services, c Config) (http.Handler, error) {
+	a := &api{Config: c, Services: s, throttle: newThrottle(c.AuthRateLimit, c.Now), log: c.Log}
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.HandleMethodNotAllowed = true
+	e.RedirectTrailingSlash = false
+	e.RedirectFixedPath = false
+	e.UseEscapedPath, e.UnescapePathValues = true, false // so that a name may hold a slash; see pathText
+	e.RemoteIPHeaders = []string{"X-Forwarded-For"}
+	if err := e.SetTrustedProxies(c.TrustedProxies); err != nil {
+		return nil, err
+	}
+	e.Use(identify, harden, a.logRequest, a.recoverPanic)
+	e.NoRoute(a.handle(func(*gin.Context) error { return refuse(http.StatusNotFound, "request", "There is no such route") }))
+	e.NoMethod(a.handle(func(c *gin.Context) error {
+		return refuse(http.StatusMethodNotAllowed, "request", "The method '"+domain.Clip(c.Request.Method)+"' is not allowed here")
+	}))
+	for _, r := range a.routes() {
+		chain := a.chain(r)
+		e.Handle(r.method, r.path, chain...)
+		if r.method == http.MethodGet {
+			e.Handle(http.MethodHead, r.path, chain...)
+		}
+	}
+	if len(c.CORSOrigins) == 0 {
+		return e, nil
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: c.CORSOrigins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "X-Request-Id"},
+		ExposedHeaders: []string{"Location", "Retry-After", "X-Request-Id"},
+		MaxAge:         600,
+	}).Handler(e), nil
+}
+
+// chain is what happens to a request of the route, in this order.
+func (a *api) chain(r route) []gin.HandlerFunc {
+	timeout := requestTimeout
+	if r.upload {
+		timeout = uploadTimeout
+	}
+	chain := []gin.HandlerFunc{limitTime(timeout)}
+	if r.throttled {
+		chain = append(chain, a.slowDown)
+	}
+	if !r.open {
+		chain = append(chain, a.authenticate, a.require(r.need))
+	}
+	return append(chain, a.handle(r.handle))
+}
+
+// handle gives an error on to the one place that renders it.
+func (a *api) handle(h func(*gin.Context) error) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		if err := h(c); err != nil {
+			a.writeError(c, err)
+		}
+	}
+}
+
+func (a *api) observe(method, route string, status int, took time.Duration) {
+	if a.Observe != nil {
+		a.Observe(method, route, status, took)
+	}
+}

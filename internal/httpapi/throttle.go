@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
+
+	"inventoryhub/internal/domain"
+)
+
+// throttle bounds the tries a minute from one address. It counts in this process: n instances allow n times as many, while
+// wrong passwords are counted in the database.
+type throttle struct {
+	perMinute int
+	now       func() time.Time
+
+	mu       sync.Mutex
+	seen     map[string]*rate.Limiter
+	sweepDue time.Time
+}
+
+func newThrottle(perMinute int, now func() time.Time) *throttle {
+	return &throttle{perMinute: perMinute, now: now, seen: map[string]*rate.Limiter{}}
+}
+
+// take says how long the address has to wait for its next try; 0 means that it has just been taken.
+func (t *throttle) take(addr string) time.Duration {
+	if t.perMinute == 0 {
+		return 0
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.now()
+	t.sweep(now)
+	l, ok := t.seen[addr]
+	if !ok {
+		l = rate.NewLimiter(rate.Every(time.Minute/time.Duration(t.perMinute)), t.perMinute)
+		t.seen[addr] = l
+	}
+	reserved := l.ReserveN(now, 1)
+	wait := reserved.DelayFrom(now)
+	if wait > 0 {
+		reserved.CancelAt(now)
+	}
+	return wait
+}
+
+// sweep forgets, once a minute, the addresses that have all their tries again.
+func (t *throttle) sweep(now time.Time) {
+	if now.Before(t.sweepDue) {
+		return
+	}
+	t.sweepDue = now.Add(time.Minute)
+	for addr, l := range t.seen {
+		if l.TokensAt(now) >= float64(t.perMinute) {
+			delete(t.seen, addr)
+		}
+	}
+}
+
+// slowDown refuses the tries of an address beyond its share.
+func (a *api) slowDown(c *gin.Context) {
+	if wait := a.throttle.take(address(c)); wait > 0 {
+		a.writeError(c, domain.Throttled(wait))
+	}
+}
