@@ -1,0 +1,32 @@
+// Command api is the server of Inventory Hub, and the operator's tool beside it.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"inventoryhub/internal/daemon"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "api:", daemon.OneLine(err))
+		os.Exit(1)
+	}
+}
+
+// run is the whole program, so that tests can start it.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
+	root := newCommand(environ)
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return root.ExecuteContext(ctx)
+}
