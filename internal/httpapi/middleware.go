@@ -19,33 +19,32 @@ import (
 )
 
 const (
-	keyRequestID = "requestId"
-	keyActor     = "actor"
+	headerRequestID = "X-Request-Id"
+	keyActor        = "actor"
 )
 
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// identify gives every request an id: the caller's own if it cannot forge a log line.
-func identify(c *gin.Context) {
-	id := c.GetHeader("X-Request-Id")
-	if !saneRequestID.MatchString(id) {
-		id = uuid.NewString()
-	}
-	c.Set(keyRequestID, id)
-	c.Header("X-Request-Id", id)
+// harden goes before everything else: it gives every answer the request's id, the caller's own if it cannot forge a log line, and the
+// headers that keep a browser from making anything but data of an answer.
+func harden(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := r.Header.Get(headerRequestID)
+		if !saneRequestID.MatchString(id) {
+			id = uuid.NewString()
+		}
+		h := w.Header()
+		h.Set(headerRequestID, id)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
 }
 
-func requestID(c *gin.Context) string { return c.GetString(keyRequestID) }
-
-// harden sets the headers that keep a browser from making anything but data of an answer.
-func harden(c *gin.Context) {
-	h := c.Writer.Header()
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Cache-Control", "no-store")
-}
+func requestID(c *gin.Context) string { return c.Writer.Header().Get(headerRequestID) }
 
 // logRequest writes one line for each request, when it is done.
 func (a *api) logRequest(c *gin.Context) {
@@ -58,7 +57,7 @@ func (a *api) logRequest(c *gin.Context) {
 	if actor, ok := c.Get(keyActor); ok {
 		attrs = append(attrs, slog.String("userId", actor.(domain.Actor).ID.String()))
 	}
-	a.log.LogAttrs(c.Request.Context(), slog.LevelDebug, "request", attrs...)
+	a.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
 	a.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), time.Since(start))
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -109,7 +111,6 @@ func New(s Services, c Config) (http.Handler, error) {
 	a := &api{Config: c, Services: s, throttle: newThrottle(c.AuthRateLimit, c.Now), log: c.Log}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
-	e.HandleMethodNotAllowed = true
 	e.RedirectTrailingSlash = false
 	e.RedirectFixedPath = false
 	e.UseEscapedPath, e.UnescapePathValues = true, false // so that a name may hold a slash; see pathText
@@ -117,28 +118,79 @@ func New(s Services, c Config) (http.Handler, error) {
 	if err := e.SetTrustedProxies(c.TrustedProxies); err != nil {
 		return nil, err
 	}
-	e.Use(identify, harden, a.logRequest, a.recoverPanic)
-	e.NoRoute(a.handle(func(*gin.Context) error { return refuse(http.StatusNotFound, "request", "There is no such route") }))
-	e.NoMethod(a.handle(func(c *gin.Context) error {
-		return refuse(http.StatusMethodNotAllowed, "request", "The method '"+domain.Clip(c.Request.Method)+"' is not allowed here")
-	}))
-	for _, r := range a.routes() {
+	e.Use(a.logRequest, a.recoverPanic)
+	routes := a.routes()
+	astray := a.handle(func(c *gin.Context) error { return lost(c, routes) })
+	e.NoRoute(astray)
+	fixed := map[string][]string{} // the methods of the paths without parameters
+	for _, r := range routes {
 		chain := a.chain(r)
-		e.Handle(r.method, r.path, chain...)
-		if r.method == http.MethodGet {
-			e.Handle(http.MethodHead, r.path, chain...)
+		for _, method := range r.methods() {
+			e.Handle(method, r.path, chain...)
+		}
+		if !strings.Contains(r.path, ":") {
+			fixed[r.path] = append(fixed[r.path], r.methods()...)
+		}
+	}
+	// PUT /users/me is a wrong method and not a user with the id 'me'.
+	for path, own := range fixed {
+		for _, method := range methods {
+			if !slices.Contains(own, method) {
+				e.Handle(method, path, astray)
+			}
 		}
 	}
 	if len(c.CORSOrigins) == 0 {
-		return e, nil
+		return harden(e), nil
 	}
-	return cors.New(cors.Options{
+	return harden(cors.New(cors.Options{
 		AllowedOrigins: c.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "X-Request-Id"},
-		ExposedHeaders: []string{"Location", "Retry-After", "X-Request-Id"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", headerRequestID},
+		ExposedHeaders: []string{"Location", "Retry-After", headerRequestID},
 		MaxAge:         600,
-	}).Handler(e), nil
+	}).Handler(e)), nil
+}
+
+// methods are all that a route can have.
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+
+// methods gives those that the route answers.
+func (r route) methods() []string {
+	if r.method == http.MethodGet {
+		return []string{http.MethodGet, http.MethodHead}
+	}
+	return []string{r.method}
+}
+
+// fits says whether the route is of the path, which is still percent-encoded.
+func (r route) fits(path string) bool {
+	pattern, parts := strings.Split(r.path, "/"), strings.Split(path, "/")
+	return slices.EqualFunc(pattern, parts, func(want, part string) bool {
+		return want == part || strings.HasPrefix(want, ":") && part != ""
+	})
+}
+
+// lost answers a request that no route took: 405 with the methods of the path, 404 if it has none. gin's own answer mixes the
+// methods of different paths up.
+func lost(c *gin.Context, routes []route) error {
+	path := c.Request.URL.EscapedPath()
+	var exact, fitting []string
+	for _, r := range routes {
+		if r.path == path {
+			exact = append(exact, r.methods()...)
+		} else if r.fits(path) {
+			fitting = append(fitting, r.methods()...)
+		}
+	}
+	if len(exact) > 0 {
+		fitting = exact
+	}
+	if len(fitting) == 0 {
+		return refuse(http.StatusNotFound, "request", "There is no such route")
+	}
+	c.Header("Allow", strings.Join(fitting, ", "))
+	return refuse(http.StatusMethodNotAllowed, "request", "The method '"+domain.Clip(c.Request.Method)+"' is not allowed here")
 }
 
 // chain is what happens to a request of the route, in this order.

@@ -136,8 +136,8 @@ func azureError(err error) error {
 	case bloberror.BlobNotFound:
 		return errNotFound
 	case bloberror.ContainerNotFound, bloberror.AuthenticationFailed, bloberror.InvalidAuthenticationInfo:
-		return fmt.Errorf("%w: Azure answers %s", errSettings, refusal.ErrorCode)
+		return fmt.Errorf("%w: it answers %s", errSettings, refusal.ErrorCode)
 	default:
-		return fmt.Errorf("Azure answers %d %q", refusal.StatusCode, refusal.ErrorCode)
+		return fmt.Errorf("the storage answers %d %q", refusal.StatusCode, refusal.ErrorCode)
 	}
 }

@@ -2,6 +2,7 @@ package imagestore
 
 import (
 	"encoding/xml"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -87,14 +88,14 @@ func (f *fakeAzure) handleList(w http.ResponseWriter, query url.Values) {
 		result.NextMarker = keys[len(keys)-1]
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	xml.NewEncoder(w).Encode(result)
+	require.NoError(f.t, xml.NewEncoder(w).Encode(result))
 }
 
 func refuseAzure(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.Header().Set("X-Ms-Error-Code", code)
 	w.WriteHeader(status)
-	io.WriteString(w, "<Error><Code>"+code+"</Code><Message>No, says\nthe storage</Message></Error>")
+	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>No, says\nthe storage</Message></Error>", code)
 }
 
 func TestAzure(t *testing.T) {
@@ -133,11 +134,11 @@ func TestOpen_Azure(t *testing.T) {
 	f, rawURL, account := startAzure(t)
 	t.Run("no such container", func(t *testing.T) {
 		_, err := Open(t.Context(), strings.Replace(rawURL, "@pictures", "@picture", 1))
-		require.EqualError(t, err, "the picture storage refuses its settings: Azure answers ContainerNotFound")
+		require.EqualError(t, err, "the picture storage refuses its settings: it answers ContainerNotFound")
 	})
 	t.Run("wrong key", func(t *testing.T) {
 		_, err := Open(t.Context(), strings.Replace(rawURL, "azblob://account", "azblob://other", 1))
-		require.EqualError(t, err, "the picture storage refuses its settings: Azure answers AuthenticationFailed")
+		require.EqualError(t, err, "the picture storage refuses its settings: it answers AuthenticationFailed")
 	})
 	t.Run("connection string with a key", func(t *testing.T) {
 		t.Setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=account;AccountKey="+azureKey+";BlobEndpoint="+account)

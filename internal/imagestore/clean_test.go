@@ -97,17 +97,21 @@ func TestClean_JPEG(t *testing.T) {
 		require.NoError(t, err)
 		require.IsType(t, &image.Gray{}, m)
 	})
-	t.Run("CMYK", func(t *testing.T) {
-		cmyk := image.NewCMYK(image.Rect(0, 0, 16, 16))
-		for i := range cmyk.Pix {
-			cmyk.Pix[i] = []uint8{0, 255, 255, 0}[i%4]
-		}
-		var b bytes.Buffer
-		require.NoError(t, encodeJPEG(&b, cmyk))
-		m, err := jpeg.Decode(&b)
-		require.NoError(t, err)
-		requireCorners(t, m, red, red, red, red)
-	})
+}
+
+// Not parallel: it counts what is allocated.
+func TestClean_JPEG_of_inks(t *testing.T) {
+	cmyk := image.NewCMYK(image.Rect(0, 0, 16, 16))
+	for i := range cmyk.Pix {
+		cmyk.Pix[i] = []uint8{0, 255, 255, 0}[i%4]
+	}
+	var b bytes.Buffer
+	require.NoError(t, encodeJPEG(&b, cmyk))
+	m, err := jpeg.Decode(&b)
+	require.NoError(t, err)
+	requireCorners(t, m, red, red, red, red)
+	allocations := testing.AllocsPerRun(1, func() { require.NoError(t, encodeJPEG(io.Discard, cmyk)) })
+	require.Less(t, allocations, 16.0*16, "not one for each pixel")
 }
 
 func TestClean_WebP(t *testing.T) {
@@ -244,6 +248,9 @@ func TestClean_refuses_what_is_broken(t *testing.T) {
 	t.Parallel()
 	flipped := encodedPNG(t, quarters(40, 40))
 	flipped[len(flipped)-20] ^= 1
+	noWidth := decode64(t, lossyWebP)
+	const widthInFrame = 12 + 8 + 6
+	noWidth[widthInFrame] = 0
 	for name, c := range map[string]struct {
 		format string
 		raw    []byte
@@ -258,6 +265,8 @@ func TestClean_refuses_what_is_broken(t *testing.T) {
 		"WebP without pixels":          {"WebP", riff(vp8x(0, 2, 2), chunk("EXIF", []byte("x")))},
 		"WebP too small to be one":     {"WebP", []byte("RIFF\x00\x00\x00\x00WEBP")},
 		"WebP chunk beyond the end":    {"WebP", []byte("RIFF\x0c\x00\x00\x00WEBPVP8L\xff\xff\xff\xff")},
+		"WebP last chunk not padded":   {"WebP", []byte("RIFF\x0d\x00\x00\x00WEBPEXIF\x01\x00\x00\x00x")},
+		"WebP of no width":             {"WebP", noWidth},
 		"WebP header of a wrong size":  {"WebP", riff(chunk("VP8X", []byte{0}), chunk("VP8L", plainVP8L(2, 2, red)))},
 		"WebP of two sizes":            {"WebP", riff(vp8x(0, 2, 3), chunk("VP8L", plainVP8L(2, 2, red)))},
 		"WebP alpha without a picture": {"WebP", riff(vp8x(1<<4, 2, 2), chunk("ALPH", []byte{0}))},

@@ -127,8 +127,8 @@ func TestDirectory_crash(t *testing.T) {
 		require.NoError(t, err)
 		for range 4 {
 			go func() {
-				for {
-					s.Put(t.Context(), Picture{Data: whole, Ext: "png"})
+				for err := error(nil); err == nil; {
+					_, err = s.Put(t.Context(), Picture{Data: whole, Ext: "png"})
 				}
 			}()
 		}
@@ -180,7 +180,7 @@ func TestDirectory_read_only(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o644))
 	require.NoError(t, os.Chmod(dir, 0o555))
-	defer os.Chmod(dir, 0o755)
+	t.Cleanup(func() { require.NoError(t, os.Chmod(dir, 0o755)) })
 
 	var putErr, deleteErr, getErr error
 	asSomebody(t, func() {

@@ -153,6 +153,7 @@ func TestTIFFOrientation_of_hostile_bytes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { require.Zero(t, tiffOrientation(change(bytes.Clone(good)))) })
 	}
+	require.Zero(t, jpegOrientation(withSegment([]byte("\xff\xd8"), 0xFE, "Exif\x00\x00"+string(good))), "a comment")
 	require.Zero(t, jpegOrientation([]byte("\xff\xd8\xff\xe1\x00\x01Exif")))
 	require.Zero(t, jpegOrientation([]byte("\xff\xd8\xff\xe1\xff\xffExif")))
 	require.Zero(t, pngOrientation([]byte("\x89PNG\r\n\x1a\n\xff\xff\xff\xffeXIf\x00\x00\x00\x00")))

@@ -38,7 +38,7 @@ func parsePlace(rawURL string, parameters ...string) (place, error) {
 		return place{}, errors.New("the picture storage's URL " + text)
 	}
 	u, err := url.Parse(rawURL)
-	if err != nil || u.Port() != "" || u.Fragment != "" || !containerNames.MatchString(u.Host) {
+	if err != nil || u.Fragment != "" || !containerNames.MatchString(u.Host) {
 		return fault("must name a bucket or container; special characters in the secret must be percent-encoded")
 	}
 	p := place{container: u.Host}

@@ -37,7 +37,8 @@ func (f *fakeStorage) serve(t testing.TB, handle http.HandlerFunc) string {
 		fault := f.fault
 		f.mu.Unlock()
 		if fault != nil {
-			io.Copy(io.Discard, r.Body) // or the server would not notice that the client has left
+			// Before that the server would not notice that the client has left.
+			_, _ = io.Copy(io.Discard, r.Body)
 			fault(w, r)
 			return
 		}

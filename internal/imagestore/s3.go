@@ -116,8 +116,8 @@ func s3Error(err error) error {
 	case minio.NoSuchKey:
 		return errNotFound
 	case minio.NoSuchBucket, "InvalidAccessKeyId", "SignatureDoesNotMatch":
-		return fmt.Errorf("%w: S3 answers %s", errSettings, refusal.Code)
+		return fmt.Errorf("%w: it answers %s", errSettings, refusal.Code)
 	default:
-		return fmt.Errorf("S3 answers %d %q", refusal.StatusCode, refusal.Code)
+		return fmt.Errorf("the storage answers %d %q", refusal.StatusCode, refusal.Code)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"encoding/base64"
 	"encoding/xml"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -90,13 +91,13 @@ func (f *fakeS3) handleList(w http.ResponseWriter, query url.Values) {
 		result.NextContinuationToken = keys[len(keys)-1]
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	xml.NewEncoder(w).Encode(result)
+	require.NoError(f.t, xml.NewEncoder(w).Encode(result))
 }
 
 func refuseS3(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	io.WriteString(w, "<Error><Code>"+code+"</Code><Message>No, says\nthe storage</Message></Error>")
+	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>No, says\nthe storage</Message></Error>", code)
 }
 
 func TestS3(t *testing.T) {
@@ -144,15 +145,24 @@ func TestS3_one_failure_is_repeated(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestS3_that_refuses_to_delete_what_is_not_there(t *testing.T) {
+	t.Parallel()
+	f, rawURL := startS3(t)
+	s, err := Open(t.Context(), rawURL)
+	require.NoError(t, err)
+	f.set(func(w http.ResponseWriter, _ *http.Request) { refuseS3(w, http.StatusNotFound, "NoSuchKey") })
+	require.NoError(t, s.Delete(t.Context(), strings.Repeat("a", 32)+".png"))
+}
+
 func TestOpen_S3(t *testing.T) {
 	_, rawURL := startS3(t)
 	t.Run("no such bucket", func(t *testing.T) {
 		_, err := Open(t.Context(), strings.Replace(rawURL, "@pictures", "@picture", 1))
-		require.EqualError(t, err, "the picture storage refuses its settings: S3 answers NoSuchBucket")
+		require.EqualError(t, err, "the picture storage refuses its settings: it answers NoSuchBucket")
 	})
 	t.Run("no such key", func(t *testing.T) {
 		_, err := Open(t.Context(), strings.Replace(rawURL, "KEYID", "OTHER", 1))
-		require.EqualError(t, err, "the picture storage refuses its settings: S3 answers InvalidAccessKeyId")
+		require.EqualError(t, err, "the picture storage refuses its settings: it answers InvalidAccessKeyId")
 	})
 	t.Run("key from the environment", func(t *testing.T) {
 		t.Setenv("AWS_ACCESS_KEY_ID", "KEYID")

@@ -169,7 +169,7 @@ func (s *Store) List(ctx context.Context) iter.Seq2[Info, error] {
 		defer silence.Stop()
 		for info, err := range s.backend.list(ctx) {
 			if err != nil {
-				if context.Cause(ctx) == errSilent {
+				if errors.Is(context.Cause(ctx), errSilent) {
 					err = errSilent // and not that the request was cancelled
 				}
 				yield(Info{}, unavailable("list", err))

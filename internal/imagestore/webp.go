@@ -42,7 +42,7 @@ func stripWebP(raw []byte) ([]byte, error) {
 			binary.LittleEndian.PutUint32(out[4:], uint32(len(out)-8))
 			return out, nil
 		}
-		// Chunks are padded to an even length. Some writers forget it at the end of the file.
+		// Chunks are padded to an even length, if the last one is not.
 		rest = rest[min(int64(len(rest)), 8+size+size%2):]
 	}
 	return nil, damagedWebP()
