@@ -1,0 +1,78 @@
+# Inventory Hub. It needs Go and make; "make test" brings what else it needs.
+
+GO ?= go
+TOOLS := $(CURDIR)/bin/tools
+GOLANGCI_LINT_VERSION := v2.15.0
+GOLANGCI_LINT := $(TOOLS)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# Static binaries, the same from every folder. run and build share their compiled packages.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
+
+# The race detector makes SQLite, which is C transpiled to Go, many times slower, and would find nothing in it.
+RACE := -race -gcflags=modernc.org/...=-race=false -buildvcs=false
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint fmt clean check-format verify programs vet race-test
+.NOTPARALLEL: # the checks of "make test" go from quick to slow
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: ## Build and start the API server
+	$(BUILD) -o bin/api ./cmd/api
+	exec bin/api
+
+build: ## Build the static binaries into bin/
+	$(BUILD) -o bin/ ./cmd/...
+
+test: ## Run all checks: format, modules, vet, lint, tests with the race detector on private servers
+# vet and lint read the packages that they depend on in compiled form. With the same flags as for the tests, those are
+# compiled once.
+test: export GOFLAGS += $(RACE)
+test: export CGO_ENABLED = 1
+test: check-format verify programs vet lint race-test
+
+lint: $(GOLANGCI_LINT) ## Run golangci-lint
+	@echo '== golangci-lint'
+	@$(GOLANGCI_LINT) run ./...
+
+fmt: ## Format the Go files
+	gofmt -w .
+
+clean: ## Remove what was built
+	rm -rf bin
+
+check-format:
+	@echo '== gofmt'
+	@files=$$(gofmt -l .) && if [ -n "$$files" ]; then echo "not formatted (run make fmt):"; echo "$$files"; exit 1; fi
+
+verify:
+	@echo '== go mod verify'
+	@$(GO) mod verify
+
+vet:
+	@echo '== go vet'
+	@$(GO) vet ./...
+
+race-test:
+	@echo '== go test'
+	@$(GO) build -o $(TOOLS)/testservers ./internal/testservers/run
+	@$(TOOLS)/testservers $(GO) test -vet=off -count=1 -timeout 30m ./...
+
+# The race detector is linked through a C compiler, and a test tries the README's walk with curl.
+INSTALL := $(if $(filter-out 0,$(shell id -u)),sudo -n) sh internal/testservers/install.sh
+
+programs:
+	@command -v $(firstword $(shell $(GO) env CC)) >/dev/null || { \
+		echo '== installing gcc with apt-get: go test -race needs a C compiler'; \
+		$(INSTALL) gcc libc6-dev || { echo 'make test needs a C compiler: install gcc'; exit 1; }; }
+	@command -v curl >/dev/null || { \
+		echo '== installing curl with apt-get: a test tries the walk of the README'; \
+		$(INSTALL) curl || { echo 'make test needs curl: install it'; exit 1; }; }
+
+# With the versions and checksums of the tool's own go.mod and of the checksum database, apart from this module's.
+$(GOLANGCI_LINT):
+	@echo '== building golangci-lint $(GOLANGCI_LINT_VERSION)'
+	@GOBIN=$(TOOLS) GOFLAGS= CGO_ENABLED=0 $(GO) install \
+		github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
