@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -42,7 +43,7 @@ func (f *fakeAzure) handle(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodPut && r.Header.Get("X-Ms-Blob-Type") == "BlockBlob":
 		data, err := io.ReadAll(r.Body)
-		require.NoError(f.t, err)
+		assert.NoError(f.t, err)
 		f.put(key, object{data: data, header: r.Header})
 		w.WriteHeader(http.StatusCreated)
 	case r.Method == http.MethodGet && r.URL.Query().Get("comp") == "list":
@@ -56,7 +57,7 @@ func (f *fakeAzure) handle(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Last-Modified", o.modTime.Format(http.TimeFormat))
 		w.Write(o.data)
 	case r.Method == http.MethodDelete:
-		require.Equal(f.t, "include", r.Header.Get("X-Ms-Delete-Snapshots"))
+		assert.Equal(f.t, "include", r.Header.Get("X-Ms-Delete-Snapshots"))
 		if !f.delete(key) {
 			refuseAzure(w, http.StatusNotFound, "BlobNotFound")
 			return
@@ -77,7 +78,7 @@ func (f *fakeAzure) handleList(w http.ResponseWriter, query url.Values) {
 		Blobs      []item   `xml:"Blobs>Blob"`
 		NextMarker string
 	}
-	require.Equal(f.t, "/", query.Get("delimiter"))
+	assert.Equal(f.t, "/", query.Get("delimiter"))
 	keys, more := f.page(query.Get("prefix"), query.Get("marker"))
 	for _, key := range keys {
 		if o, ok := f.get(key); ok {
@@ -88,7 +89,7 @@ func (f *fakeAzure) handleList(w http.ResponseWriter, query url.Values) {
 		result.NextMarker = keys[len(keys)-1]
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	require.NoError(f.t, xml.NewEncoder(w).Encode(result))
+	assert.NoError(f.t, xml.NewEncoder(w).Encode(result))
 }
 
 func refuseAzure(w http.ResponseWriter, status int, code string) {

@@ -81,8 +81,8 @@ var formats = []format{
 
 // Clean proves that raw is a whole PNG, JPEG or WebP file, told by its bytes, and gives the picture in it without
 // metadata, trailing bytes or anything else that is not the picture. PNG and JPEG are turned as their EXIF
-// orientation says and written anew; of a WebP file the picture's own chunks are kept as they came, because Go has no
-// encoder for it, and so is not turned.
+// orientation says and written anew; a WebP file keeps the picture's own chunks as they came and is not turned,
+// because Go has no encoder for it.
 //
 // A picture that is no good is a KindInvalid on "image", found before memory is spent on it where its header tells.
 // At most two pictures are decoded at a time in this process; a ctx that ends while others have their turn, or

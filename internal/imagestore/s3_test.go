@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -80,7 +81,7 @@ func (f *fakeS3) handleList(w http.ResponseWriter, query url.Values) {
 		IsTruncated           bool
 		NextContinuationToken string
 	}
-	require.Equal(f.t, "/", query.Get("delimiter"))
+	assert.Equal(f.t, "/", query.Get("delimiter"))
 	keys, more := f.page(query.Get("prefix"), query.Get("continuation-token"))
 	for _, key := range keys {
 		if o, ok := f.get(key); ok {
@@ -91,7 +92,7 @@ func (f *fakeS3) handleList(w http.ResponseWriter, query url.Values) {
 		result.NextContinuationToken = keys[len(keys)-1]
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	require.NoError(f.t, xml.NewEncoder(w).Encode(result))
+	assert.NoError(f.t, xml.NewEncoder(w).Encode(result))
 }
 
 func refuseS3(w http.ResponseWriter, status int, code string) {

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
@@ -85,7 +86,7 @@ func testStore(t *testing.T, s *Store) {
 				mu.Lock()
 				defer mu.Unlock()
 				put = append(put, name)
-				require.NoError(t, err)
+				assert.NoError(t, err)
 			})
 		}
 		all.Wait()
