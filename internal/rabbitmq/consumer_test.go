@@ -2,6 +2,7 @@ package rabbitmq_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -424,13 +425,13 @@ func TestEverything_arrives_over_a_connection_cut_every_second(t *testing.T) {
 	direct := newPublisher(t, cfg)
 	cfg.URL = proxy.url(url)
 	p := newPublisher(t, cfg)
-	var seen journal
+	var handled journal
 	startConsumer(t, cfg, func(_ context.Context, m rabbitmq.Message) rabbitmq.Decision {
-		seen.note(m)
 		time.Sleep(10 * time.Millisecond)
-		if m.Retries == 0 && m.ID[len(m.ID)-1] == '7' {
+		if m.Retries == 0 && strings.HasSuffix(m.ID, "7") {
 			return rabbitmq.Retry{Retries: 1}
 		}
+		handled.note(m)
 		return rabbitmq.Ack{}
 	})
 
@@ -439,7 +440,7 @@ func TestEverything_arrives_over_a_connection_cut_every_second(t *testing.T) {
 		publishAtLast(t, p, id)
 		time.Sleep(5 * time.Millisecond)
 	}
-	require.Eventually(t, func() bool { return seen.distinct() == 500 }, patience, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return handled.has(numbered(500)) }, patience, 20*time.Millisecond)
 	stopCutting()
 
 	requireDepth(t, direct, rabbitmq.Depth{})

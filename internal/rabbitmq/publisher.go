@@ -75,7 +75,7 @@ func (p *Publisher) Ready() error {
 	return nil
 }
 
-// Depth counts the messages in the queues.
+// Depth counts the messages in the queues. It fails without a connection or when the broker is silent.
 func (p *Publisher) Depth(ctx context.Context) (Depth, error) {
 	o, err := p.current()
 	if err != nil {
@@ -85,10 +85,26 @@ func (p *Publisher) Depth(ctx context.Context) (Depth, error) {
 		return Depth{}, ErrBlocked // a blocked connection gets no answers
 	}
 	var depth Depth
-	// The caller's hurry must not cost the connection that others publish on.
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), callTimeout, errTimeout)
+	answer := make(chan error, 1)
+	go func() {
+		var err error
+		depth, err = p.count(o)
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return depth, err
+	case <-ctx.Done():
+		return Depth{}, context.Cause(ctx)
+	}
+}
+
+// count has a limit of its own, which costs the connection: the hurry of one caller must not.
+func (p *Publisher) count(o *outlet) (Depth, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), callTimeout, errTimeout)
 	defer cancel()
-	err = o.bounded(ctx, func() error {
+	var depth Depth
+	err := o.bounded(ctx, func() error {
 		var err error
 		depth, err = p.topology.depth(o.conn)
 		return err

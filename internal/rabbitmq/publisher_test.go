@@ -35,7 +35,7 @@ func TestPublisher_Publish_reaches_the_queue(t *testing.T) {
 	assert.Equal(t, "application/json", got.ContentType)
 	assert.Equal(t, `{"for":"m-1"}`, string(got.Body))
 	assert.Equal(t, m.Time, got.Timestamp.UTC())
-	assert.Equal(t, uint8(amqp.Persistent), got.DeliveryMode)
+	assert.Equal(t, amqp.Persistent, got.DeliveryMode)
 }
 
 func TestPublisher_Publish_unroutable_counts_as_unsent_and_heals(t *testing.T) {
@@ -114,7 +114,8 @@ func TestPublisher_fails_fast_without_a_connection_and_comes_back(t *testing.T) 
 
 	proxy.refuse()
 
-	require.Eventually(t, func() bool { return errors.Is(p.Ready(), rabbitmq.ErrNotConnected) }, patience, time.Millisecond)
+	down := func() bool { return errors.Is(p.Ready(), rabbitmq.ErrNotConnected) }
+	require.Eventually(t, down, patience, time.Millisecond)
 	started := time.Now()
 	require.ErrorIs(t, p.Publish(t.Context(), message("m-1")), rabbitmq.ErrNotConnected)
 	assert.Less(t, time.Since(started), 100*time.Millisecond)
@@ -174,7 +175,7 @@ func TestPublisher_Publish_does_not_wait_for_a_reader(t *testing.T) {
 	publishAtLast(t, p, "m-2")
 }
 
-func TestPublisher_Publish_ends_with_its_context(t *testing.T) {
+func TestPublisher_calls_end_with_their_context(t *testing.T) {
 	t.Parallel()
 	url := brokerURL(t)
 	proxy := newProxy(t, url)
@@ -186,9 +187,12 @@ func TestPublisher_Publish_ends_with_its_context(t *testing.T) {
 	defer cancel()
 
 	err := p.Publish(ctx, message("m-1"))
-
 	require.ErrorIs(t, err, rabbitmq.ErrUnconfirmed)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	_, err = p.Depth(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, p.Ready(), "one caller's hurry must not cost the connection")
 }
 
 func TestPublisher_Close(t *testing.T) {

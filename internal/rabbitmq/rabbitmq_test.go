@@ -87,7 +87,9 @@ func waitReady(t *testing.T, r interface{ Ready() error }) {
 }
 
 // startConsumer runs a consumer until the test ends or stop is called, which returns what Run returned.
-func startConsumer(t *testing.T, cfg rabbitmq.Config, handler rabbitmq.Handler) (c *rabbitmq.Consumer, stop func() error) {
+func startConsumer(
+	t *testing.T, cfg rabbitmq.Config, handler rabbitmq.Handler,
+) (c *rabbitmq.Consumer, stop func() error) {
 	t.Helper()
 	c, err := rabbitmq.NewConsumer(cfg, handler)
 	require.NoError(t, err)
@@ -169,12 +171,18 @@ func (j *journal) of(id string) []entry {
 	return found
 }
 
-func (j *journal) distinct() int {
-	ids := map[string]bool{}
+// has says whether there is an entry of each message.
+func (j *journal) has(ids []string) bool {
+	noted := map[string]bool{}
 	for _, e := range j.seen() {
-		ids[e.message.ID] = true
+		noted[e.message.ID] = true
 	}
-	return len(ids)
+	for _, id := range ids {
+		if !noted[id] {
+			return false
+		}
+	}
+	return true
 }
 
 func numbered(n int) []string {
