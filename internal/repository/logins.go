@@ -10,6 +10,18 @@ import (
 // Logins is the table of wrong passwords, by account and address.
 type Logins struct{ table }
 
+// Hold makes all other tries for an account wait until this transaction ends, also for one that has no row yet. SQLite has
+// one writer, who has waited already.
+func (t Logins) Hold(ctx context.Context, account string) error {
+	if t.write.Name() == sqliteName {
+		return nil
+	}
+	if err := t.write.WithContext(ctx).Exec("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", account).Error; err != nil {
+		return fail("hold login failures", err)
+	}
+	return nil
+}
+
 // Failures gives the wrong passwords of an account from one address, and how many came from all others within the window.
 func (t Logins) Failures(ctx context.Context, account, address string, now time.Time) (domain.LoginFailures, int, error) {
 	var rows []domain.LoginFailures

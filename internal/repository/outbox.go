@@ -69,9 +69,10 @@ func (t *Outbox) Add(ctx context.Context, e domain.Event) error {
 // state, never by an id above the last one seen, which would miss those of slower transactions.
 func (t *Outbox) Claim(ctx context.Context, n int, now time.Time, lease time.Duration) ([]QueuedEvent, error) {
 	var rows []outboxRow
-	err := t.write.WithContext(ctx).Raw(`UPDATE outbox SET due_at = ? WHERE id IN (
+	// MATERIALIZED, because Postgres may run a subquery of the UPDATE once for each row, each time with a limit of its own.
+	err := t.write.WithContext(ctx).Raw(`WITH due AS MATERIALIZED (
 			SELECT id FROM outbox WHERE state = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+rowLock(t.write, " FOR UPDATE SKIP LOCKED")+`)
-		RETURNING *`, now.Add(lease), outboxPending, now, n).Scan(&rows).Error
+		UPDATE outbox SET due_at = ? WHERE id IN (SELECT id FROM due) RETURNING *`, outboxPending, now, n, now.Add(lease)).Scan(&rows).Error
 	if err != nil {
 		return nil, fail("claim outbox", err)
 	}

@@ -98,8 +98,12 @@ func postgresLostRace(err error) bool {
 	return false
 }
 
-// postgresUnavailable tells a server that is away, starting, stopping, full, overloaded or read-only.
+// postgresUnavailable tells a server that is away, starting, stopping, full, overloaded or read-only, or that lets nobody in.
 func postgresUnavailable(err error) bool {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return true // whatever code it bears
+	}
 	if code := postgresCode(err); code != "" {
 		switch code {
 		case "25006", "25P03", "57014", "57P01", "57P02", "57P03", "57P05":
@@ -108,8 +112,7 @@ func postgresUnavailable(err error) bool {
 		class := code[:2]
 		return postgresLostRace(err) || class == "08" || class == "53" || class == "58"
 	}
-	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, driver.ErrBadConn) || errors.Is(err, net.ErrClosed) || strings.Contains(err.Error(), "conn closed")
 }

@@ -153,6 +153,7 @@ func fail(what string, err error) error {
 // unavailable tells the faults that pass by themselves, or by an operator's hand, from our own defects.
 func unavailable(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, sql.ErrTxDone) ||
+		strings.Contains(err.Error(), "sql: database is closed") || // database/sql does not export it; the process is stopping
 		postgresUnavailable(err) || sqliteUnavailable(err)
 }
 

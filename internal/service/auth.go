@@ -98,6 +98,9 @@ func (s *Auth) Login(ctx context.Context, email, pass, address string, faults do
 func (s *Auth) countTry(ctx context.Context, email, address string) error {
 	account, now := domain.Fold(email), s.clock.now()
 	return s.store.InTx(ctx, func(tx *repository.Store) error {
+		if err := tx.Logins.Hold(ctx, account); err != nil {
+			return err
+		}
 		own, others, err := tx.Logins.Failures(ctx, account, address, now)
 		if err != nil {
 			return err

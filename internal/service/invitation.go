@@ -31,6 +31,14 @@ func (s *Auth) Invite(ctx context.Context, actor domain.Actor, in Invitee, fault
 	if err := actor.MayGrant(in.Role); err != nil {
 		return err
 	}
+	err := s.inviteOnce(ctx, actor, in)
+	if isKind(err, domain.KindConflict) {
+		err = s.inviteOnce(ctx, actor, in) // someone may have invited the same new email at the same moment; now their draft is found
+	}
+	return err
+}
+
+func (s *Auth) inviteOnce(ctx context.Context, actor domain.Actor, in Invitee) error {
 	return s.store.InTx(ctx, func(tx *repository.Store) error {
 		now := s.clock.now()
 		user, err := tx.Users.LockByEmail(ctx, in.Email)

@@ -4,7 +4,7 @@
 -- order and refuse the same.
 
 CREATE TABLE users (
-    id             TEXT PRIMARY KEY,
+    id             TEXT NOT NULL PRIMARY KEY,
     email          TEXT NOT NULL,
     email_key      TEXT NOT NULL,
     username       TEXT,
@@ -26,7 +26,7 @@ CREATE UNIQUE INDEX users_username_key ON users (username_key) WHERE deleted_at 
 CREATE INDEX users_created_at ON users (created_at, id) WHERE deleted_at IS NULL;
 
 CREATE TABLE sessions (
-    id         TEXT PRIMARY KEY,
+    id         TEXT NOT NULL PRIMARY KEY,
     user_id    TEXT NOT NULL REFERENCES users (id),
     created_at DATETIME NOT NULL,
     idle_until DATETIME NOT NULL,
@@ -37,7 +37,7 @@ CREATE INDEX sessions_user_id ON sessions (user_id);
 CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
 CREATE TABLE refresh_tokens (
-    hash       TEXT PRIMARY KEY,
+    hash       TEXT NOT NULL PRIMARY KEY,
     session_id TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     created_at DATETIME NOT NULL,
     spent_at   DATETIME
@@ -45,7 +45,7 @@ CREATE TABLE refresh_tokens (
 CREATE INDEX refresh_tokens_session_id ON refresh_tokens (session_id);
 
 CREATE TABLE one_time_tokens (
-    id         TEXT PRIMARY KEY,
+    id         TEXT NOT NULL PRIMARY KEY,
     kind       TEXT NOT NULL CHECK (kind IN ('Invitation', 'PasswordReset')),
     user_id    TEXT NOT NULL REFERENCES users (id),
     token_hash TEXT NOT NULL UNIQUE,
@@ -70,7 +70,7 @@ CREATE TABLE login_failures (
 CREATE INDEX login_failures_last_failed_at ON login_failures (last_failed_at);
 
 CREATE TABLE categories (
-    id         TEXT PRIMARY KEY,
+    id         TEXT NOT NULL PRIMARY KEY,
     name       TEXT NOT NULL,
     name_key   TEXT NOT NULL,
     created_at DATETIME NOT NULL,
@@ -79,7 +79,7 @@ CREATE TABLE categories (
 CREATE UNIQUE INDEX categories_name_key ON categories (name_key) WHERE deleted_at IS NULL;
 
 CREATE TABLE products (
-    id          TEXT PRIMARY KEY,
+    id          TEXT NOT NULL PRIMARY KEY,
     name        TEXT NOT NULL,
     name_key    TEXT NOT NULL,
     category_id TEXT NOT NULL REFERENCES categories (id),
@@ -97,7 +97,7 @@ CREATE INDEX products_category_id ON products (category_id, created_at, id) WHER
 CREATE INDEX products_image ON products (image) WHERE image IS NOT NULL;
 
 CREATE TABLE orders (
-    id          TEXT PRIMARY KEY,
+    id          TEXT NOT NULL PRIMARY KEY,
     product_id  TEXT NOT NULL REFERENCES products (id),
     client      TEXT NOT NULL,
     description TEXT NOT NULL,
@@ -115,7 +115,7 @@ CREATE INDEX orders_state ON orders (state, created_at, id) WHERE deleted_at IS 
 CREATE INDEX orders_open ON orders (product_id) WHERE deleted_at IS NULL AND state IN ('Draft', 'Pending', 'Ready');
 
 CREATE TABLE order_steps (
-    id            TEXT PRIMARY KEY,
+    id            TEXT NOT NULL PRIMARY KEY,
     order_id      TEXT NOT NULL REFERENCES orders (id),
     order_version INTEGER NOT NULL,
     from_state    TEXT CHECK (from_state IN ('Draft', 'Pending', 'Ready')),
@@ -126,7 +126,7 @@ CREATE TABLE order_steps (
 );
 
 CREATE TABLE movements (
-    id              TEXT PRIMARY KEY,
+    id              TEXT NOT NULL PRIMARY KEY,
     product_id      TEXT NOT NULL REFERENCES products (id),
     product_version INTEGER NOT NULL,
     delta           INTEGER NOT NULL,
@@ -143,7 +143,7 @@ CREATE TABLE movements (
 CREATE UNIQUE INDEX movements_order_once ON movements (order_id, reason) WHERE order_id IS NOT NULL;
 
 CREATE TABLE outbox (
-    id          TEXT PRIMARY KEY,
+    id          TEXT NOT NULL PRIMARY KEY,
     type        TEXT NOT NULL,
     subject     TEXT NOT NULL,
     data        TEXT NOT NULL,
@@ -159,7 +159,7 @@ CREATE INDEX outbox_sent_at ON outbox (sent_at) WHERE state = 'Sent';
 
 -- The mail of each event. No reference to the outbox: the worker may run long after that row is purged.
 CREATE TABLE deliveries (
-    event_id     TEXT PRIMARY KEY,
+    event_id     TEXT NOT NULL PRIMARY KEY,
     user_id      TEXT NOT NULL,
     type         TEXT NOT NULL,
     state        TEXT NOT NULL CHECK (state IN ('Sending', 'Accepted', 'Retrying', 'Sent', 'Failed', 'Dropped')),
