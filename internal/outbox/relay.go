@@ -25,6 +25,8 @@ const (
 	poll = time.Second
 	// grace is how long the events under way may go on after a stop.
 	grace = 15 * time.Second
+	// answerLimit is how long the database may take to answer. A machine that is gone never does.
+	answerLimit = 10 * time.Second
 )
 
 // Relay carries events. Several relays, in one process or in many, may work on one database.
@@ -100,7 +102,9 @@ func (r *Relay) claim(ctx context.Context, n int) []repository.QueuedEvent {
 	if n == 0 {
 		return nil
 	}
-	events, err := r.store.Outbox.Claim(ctx, n, r.clock(), r.lease)
+	claiming, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	events, err := r.store.Outbox.Claim(claiming, n, r.clock(), r.lease)
 	if err != nil && ctx.Err() == nil {
 		r.log.ErrorContext(ctx, "the outbox cannot be read", "error", err)
 	}
@@ -121,7 +125,8 @@ func (r *Relay) rest(ctx context.Context) {
 // carry hands one event over and writes down what became of it. If that cannot be written the event comes again when its lease ends.
 func (r *Relay) carry(ctx context.Context, e repository.QueuedEvent) {
 	outcome := r.handle(ctx, e)
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+	defer cancel()
 	var err error
 	switch outcome.Verdict {
 	case domain.VerdictDone:

@@ -48,6 +48,15 @@ func (s *Pictures) clean(ctx context.Context, raw []byte, faults *domain.Faults)
 	return &picture, faults.Merge(err)
 }
 
+// undo removes a picture whose row was not written because of err. When the database did not answer, or nobody waited for its
+// answer, the row may have been written all the same: then the picture stays, and is swept later if need be.
+func (s *Pictures) undo(ctx context.Context, name *string, err error) {
+	if isKind(err, domain.KindUnavailable) || errors.Is(err, context.Canceled) {
+		return
+	}
+	s.forget(ctx, name)
+}
+
 // forget removes a picture that no row names any more. What fails now is swept later.
 func (s *Pictures) forget(ctx context.Context, name *string) {
 	if name == nil {

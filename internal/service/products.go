@@ -84,7 +84,7 @@ func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInp
 		return move(ctx, tx, &product, domain.NewMovement(product.ID, *in.Quantity, domain.MovementCreated, actor.ID, now))
 	})
 	if err != nil {
-		s.pictures.forget(ctx, image)
+		s.pictures.undo(ctx, image, err)
 		return domain.Product{}, err
 	}
 	return product, nil
@@ -167,7 +167,7 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		return move(ctx, tx, &product, domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now))
 	})
 	if err != nil {
-		s.pictures.forget(ctx, image)
+		s.pictures.undo(ctx, image, err)
 		return domain.Product{}, err
 	}
 	if before.Image != nil && (product.Image == nil || *product.Image != *before.Image) {
