@@ -58,8 +58,9 @@ func bindJSON[T any](c *gin.Context, limit int64) (T, domain.Faults, error) {
 	var faults domain.Faults
 	v := reflect.ValueOf(&in).Elem()
 	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("json")
-		setField(v.Field(i), name, members[name], &faults)
+		if name, ok := v.Type().Field(i).Tag.Lookup("json"); ok {
+			setField(v.Field(i), name, members[name], &faults)
+		}
 	}
 	if len(faults) == 0 && !utf8.Valid(body) {
 		return in, nil, refuse(http.StatusBadRequest, "request", "The body is not valid UTF-8")
@@ -216,16 +217,25 @@ func decodeText(name string, raw json.RawMessage, faults *domain.Faults) string 
 		faults.Add(name, "The %s must be a text", label(name))
 		return ""
 	}
-	if !utf8.Valid(raw) || strings.Count(s, "\uFFFD") > replacements(raw) {
+	if n := strings.Count(s, "\uFFFD"); !utf8.Valid(raw) || (n > 0 && n > replacements(raw)) {
 		faults.Add(name, "The %s is not valid UTF-8", label(name))
 	}
 	return s
 }
 
-var writtenReplacement = regexp.MustCompile(`(?i)\x{FFFD}|\\ufffd`)
+// written matches the replacement character, and every escape, so that \\ufffd is not taken for \ufffd.
+var written = regexp.MustCompile(`\\u[0-9A-Fa-f]{4}|\\.|\x{FFFD}`)
 
 // replacements counts the replacement characters that the sender wrote; one more in the decoded text stands for a lone surrogate.
-func replacements(raw []byte) int { return len(writtenReplacement.FindAll(raw, -1)) }
+func replacements(raw []byte) int {
+	n := 0
+	for _, w := range written.FindAll(raw, -1) {
+		if w[0] != '\\' || bytes.EqualFold(w, []byte(`\ufffd`)) {
+			n++
+		}
+	}
+	return n
+}
 
 var wholeNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
