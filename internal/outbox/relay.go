@@ -102,7 +102,8 @@ func (r *Relay) claim(ctx context.Context, n int) []repository.QueuedEvent {
 	if n == 0 {
 		return nil
 	}
-	claiming, cancel := context.WithTimeout(ctx, answerLimit)
+	// A stop does not cut it off: Postgres may have given the events away already, and they would wait for the end of their lease.
+	claiming, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	events, err := r.store.Outbox.Claim(claiming, n, r.clock(), r.lease)
 	if err != nil && ctx.Err() == nil {
