@@ -326,17 +326,15 @@ func TestHash_isSHA256(t *testing.T) {
 	require.NotEqual(t, token.Hash("abc"), token.Hash("ABC"))
 }
 
-// FuzzVerify: whoever does not know the secret gets nothing accepted but what was issued, byte by byte.
+// FuzzVerify: whoever does not know the secret gets nothing accepted but what was issued, to the letter.
 func FuzzVerify(f *testing.F) {
-	issuer := newIssuer(f, noon)
-	genuine, err := issuer.Issue(who)
-	require.NoError(f, err)
+	issuer, genuine := newIssuer(f, noon), forge(goodHeader(), goodClaims()) // an issued one would differ from process to process
 	segments := strings.Split(genuine, ".")
 	for _, seed := range []string{
 		genuine, "", "..", "a.b.c", genuine + ".", genuine + "=", genuine + "\n", "\r" + genuine, strings.ReplaceAll(genuine, ".", ".\n"),
 		part(object{"alg": "none", "typ": "at+jwt"}) + "." + segments[1] + ".", segments[0] + "." + part(goodClaims()) + "." + segments[2],
 		strings.Repeat(".", 100), strings.Join(slices.Repeat(segments, 3), "."), strings.ToLower(genuine),
-		forge(goodHeader(), goodClaims())[:200],
+		genuine[:200],
 	} {
 		f.Add(seed)
 	}

@@ -1,0 +1,19 @@
+package httpapi
+
+import "inventoryhub/internal/domain"
+
+// Line is what tests see of a line of the route table.
+type Line struct {
+	Method, Path string
+	Need         domain.Permission
+	Open         bool
+}
+
+// Table gives the route table.
+func Table() []Line {
+	var lines []Line
+	for _, r := range (&api{}).routes() {
+		lines = append(lines, Line{r.method, r.path, r.need, r.open})
+	}
+	return lines
+}
