@@ -142,24 +142,27 @@ func (q deadRows) list(ctx context.Context) ([]deadEvent, error) {
 }
 
 func (q deadRows) requeue(ctx context.Context, id string) (int, error) {
-	event := uuid.Nil
-	if id != "" {
-		var err error
-		if event, err = uuid.Parse(id); err != nil {
-			return 0, nil
-		}
+	event, known := eventID(id)
+	if !known && id != "" {
+		return 0, nil
 	}
 	n, err := q.store.Outbox.Requeue(ctx, event, time.Now().UTC())
 	return int(n), err
 }
 
 func (q deadRows) drop(ctx context.Context, id string) (int, error) {
-	event, err := uuid.Parse(id)
-	if err != nil {
+	event, known := eventID(id)
+	if !known {
 		return 0, nil
 	}
 	n, err := q.store.Outbox.Drop(ctx, event)
 	return int(n), err
+}
+
+// eventID reads an event's id. What is none belongs to no event, and uuid.Nil stands for all.
+func eventID(text string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(text)
+	return id, err == nil && id != uuid.Nil
 }
 
 func (q deadRows) close() { _ = q.store.Close() }

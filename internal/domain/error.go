@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -112,8 +113,8 @@ func (f Faults) Has(field string) bool { return len(f[field]) > 0 }
 
 // Merge takes over the faults of an err made by [Invalid] or [Faults.Err] and gives nil, or gives back any other err.
 func (f *Faults) Merge(err error) error {
-	e, ok := err.(*Error)
-	if !ok || e.Kind != KindInvalid {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindInvalid {
 		return err
 	}
 	for field, messages := range e.Fields {
@@ -127,8 +128,8 @@ func (f *Faults) Merge(err error) error {
 // Beside adds the faults to an err that is a KindNotFound, so that one answer tells what is missing and what is wrong with the input. It gives
 // back any other err.
 func (f Faults) Beside(err error) error {
-	e, ok := err.(*Error)
-	if !ok || e.Kind != KindNotFound || len(f) == 0 {
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindNotFound || len(f) == 0 {
 		return err
 	}
 	all := f.Clone()

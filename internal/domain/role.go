@@ -104,10 +104,15 @@ type Actor struct {
 	SessionID uuid.UUID
 }
 
+// May says whether the actor's role has the permission.
+func (a Actor) May(p Permission) bool {
+	need, known := lowest[p]
+	return known && a.Role.AtLeast(need)
+}
+
 // Require returns a KindForbidden unless the actor's role has the permission.
 func (a Actor) Require(p Permission) error {
-	need, known := lowest[p]
-	if known && a.Role.AtLeast(need) {
+	if a.May(p) {
 		return nil
 	}
 	return Forbidden("authorization", "The role '%s' may not %s", a.Role, p)

@@ -532,6 +532,24 @@ func TestLog(t *testing.T) {
 	})
 }
 
+// TestSecretsAtRest: whoever gets hold of the tables cannot log in by them. The outbox has to hold what is still to be mailed.
+func TestSecretsAtRest(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		c := s.newUser(domain.RoleUser)
+		next := s.holder(c.refreshed().wants(http.StatusOK))
+		secrets := []string{goodPassword, c.access, c.refresh, next.access, next.refresh, s.invite("tolya@example.com"), s.forgot(c.user.Email)}
+		tables := s.dump()
+		require.NotEmpty(t, tables["one_time_tokens"])
+		delete(tables, "outbox")
+		for table, rows := range tables {
+			for _, secret := range secrets {
+				require.NotContains(t, strings.Join(rows, "\n"), secret, table)
+			}
+		}
+	})
+}
+
 // TestLog_lines: whatever a caller sends, each request has one line, which says what it should.
 func TestLog_lines(t *testing.T) {
 	t.Parallel()

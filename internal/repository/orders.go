@@ -27,8 +27,9 @@ const selectOrder = `o.*, p.id AS item_id, p.name AS item_name, p.quantity AS it
 	p.version AS item_version, p.created_at AS item_created_at, p.updated_at AS item_updated_at, p.deleted_at AS item_deleted_at, c.name AS item_category_name`
 
 func (r orderRow) order() domain.Order {
-	r.Order.Item = r.Product
-	return r.Order
+	o := r.Order
+	o.Item = r.Product
+	return o
 }
 
 // ByID gives an order with its product. It returns KindNotFound on `id`.

@@ -44,7 +44,6 @@ type Store struct {
 // on SQLite, where one connection writes and the others read.
 type table struct {
 	read, write *gorm.DB
-	now         func() time.Time
 }
 
 // newStore builds the parts over the two handles.

@@ -47,7 +47,7 @@ func (s *Users) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (dom
 
 // Invitation gives a draft's last invitation to those who may invite, and nil for an active user and to anybody else.
 func (s *Users) Invitation(ctx context.Context, actor domain.Actor, user domain.User) (*domain.Invitation, error) {
-	if user.Status != domain.UserDraft || actor.Require(domain.InviteUsers) != nil {
+	if user.Status != domain.UserDraft || !actor.May(domain.InviteUsers) {
 		return nil, nil
 	}
 	invitation, err := s.store.Tokens.LastInvitation(ctx, user.ID)
