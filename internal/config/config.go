@@ -61,7 +61,9 @@ func Load(environ []string) (Config, error) {
 		values = map[string]string{}
 	}
 	for name, value := range env.ToMap(environ) {
-		values[name] = value
+		if strings.TrimSpace(value) != "" {
+			values[name] = value
+		}
 	}
 	for name, value := range values {
 		if strings.TrimSpace(value) == "" {
@@ -71,6 +73,11 @@ func Load(environ []string) (Config, error) {
 	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: values})
 	if err != nil {
 		return Config{}, unreadable(err)
+	}
+	for _, list := range [][]string{c.CORSOrigins, c.TrustedProxies} {
+		for i := range list {
+			list[i] = strings.TrimSpace(list[i])
+		}
 	}
 	return c, c.check()
 }

@@ -68,6 +68,7 @@ type Order struct {
 	ProductID   uuid.UUID
 	Item        Product `gorm:"-"` // the product as it stands now, or as it was last known
 	Client      string
+	ClientKey   string // folded, for order
 	Description string
 	SearchKey   string // client and description, folded
 	Quantity    int64
@@ -116,8 +117,9 @@ func (o *Order) setQuantity(quantity int64) error {
 }
 
 func (o *Order) describe(client, description string, now time.Time) {
-	o.Client, o.Description = client, description
-	o.SearchKey = Fold(client) + "\n" + Fold(description)
+	o.Client, o.ClientKey = client, Fold(client)
+	o.Description = description
+	o.SearchKey = o.ClientKey + "\n" + Fold(description)
 	o.UpdatedAt = now
 }
 

@@ -137,7 +137,7 @@ func TestNewOrder(t *testing.T) {
 	order, err := domain.NewOrder(p, "JOHN Doe", "ÄRGER", 10, domain.OrderDraft, by, now)
 	require.NoError(t, err)
 	require.Equal(t, domain.Order{
-		ID: order.ID, ProductID: p.ID, Item: p, Client: "JOHN Doe", Description: "ÄRGER", SearchKey: "john doe\närger", Quantity: 10, State: domain.OrderDraft,
+		ID: order.ID, ProductID: p.ID, Item: p, Client: "JOHN Doe", ClientKey: "john doe", Description: "ÄRGER", SearchKey: "john doe\närger", Quantity: 10, State: domain.OrderDraft,
 		Version: 1, CreatedBy: &by, CreatedAt: now, UpdatedAt: now,
 	}, order)
 
@@ -164,7 +164,8 @@ func TestOrder_Edit(t *testing.T) {
 				continue
 			}
 			after := before
-			after.Client, after.Description, after.SearchKey, after.Quantity, after.Version, after.UpdatedAt = "Jane", "new", "jane\nnew", quantity, 4, later
+			after.Client, after.ClientKey, after.Description, after.SearchKey = "Jane", "jane", "new", "jane\nnew"
+			after.Quantity, after.Version, after.UpdatedAt = quantity, 4, later
 			require.Equal(t, after, order)
 		}
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"math"
@@ -43,12 +44,19 @@ var statuses = map[domain.Kind]int{
 	domain.KindUnavailable:     http.StatusServiceUnavailable,
 }
 
+// statusCallerLeft stands in the log and the metrics for a caller who did not wait for the answer. Nobody is sent it.
+const statusCallerLeft = 499
+
 // maxMessages bounds how many faults one answer tells, so that a small request cannot ask for a large answer.
 const maxMessages = 20
 
 // writeError is the only place that turns an error into an answer. It looks through wrapped errors; what is none of ours is a defect, whose text
 // the caller does not see. Answers of 5xx are logged here, and nowhere else.
 func (a *api) writeError(c *gin.Context, err error) {
+	if errors.Is(c.Request.Context().Err(), context.Canceled) {
+		c.AbortWithStatus(statusCallerLeft)
+		return
+	}
 	status, body := http.StatusInternalServerError, errorBody{domain.Fields{"server": {"The server has failed"}}}
 	var refused *domain.Error
 	var request *requestError

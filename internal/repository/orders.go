@@ -56,7 +56,7 @@ func (t Orders) byID(db *gorm.DB, id uuid.UUID, locking string) (domain.Order, e
 }
 
 var orderSorts = map[string]string{
-	"createdAt": "o.created_at", "updatedAt": "o.updated_at", "client": "o.search_key", "quantity": "o.quantity", "state": "o.state",
+	"createdAt": "o.created_at", "updatedAt": "o.updated_at", "client": "o.client_key", "quantity": "o.quantity", "state": "o.state",
 }
 
 // List gives one page of orders with their products, and how many there are in all.
@@ -119,7 +119,7 @@ func (t Orders) addStep(ctx context.Context, step domain.OrderStep) error {
 func (t Orders) SaveText(ctx context.Context, o domain.Order) error {
 	done := t.write.WithContext(ctx).Model(&domain.Order{}).Where("id = ? AND version = ? AND deleted_at IS NULL", o.ID, o.Version-1).
 		UpdateColumns(map[string]any{
-			"client": o.Client, "description": o.Description, "search_key": o.SearchKey, "quantity": o.Quantity,
+			"client": o.Client, "client_key": o.ClientKey, "description": o.Description, "search_key": o.SearchKey, "quantity": o.Quantity,
 			"version": o.Version, "updated_at": o.UpdatedAt,
 		})
 	return changedMeanwhile("update order", done)

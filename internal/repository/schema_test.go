@@ -124,7 +124,7 @@ func TestSchema_constraints(t *testing.T) {
 					"created_at": at, "updated_at": at}
 			},
 			"orders": func() row {
-				return row{"id": id(), "product_id": p.ID.String(), "client": "x", "description": "", "search_key": "", "quantity": 1, "state": "Draft", "version": 1,
+				return row{"id": id(), "product_id": p.ID.String(), "client": "x", "client_key": "x", "description": "", "search_key": "", "quantity": 1, "state": "Draft", "version": 1,
 					"created_at": at, "updated_at": at}
 			},
 			"order_steps": func() row {

@@ -138,11 +138,14 @@ func (w *moving) logged() string {
 	return w.log.String()
 }
 
-// within is the same world in a sub-test.
+// within is the same world in a sub-test, which has a deadline of its own.
 func (w *world) within(t *testing.T) *world {
 	t.Helper()
 	inner := *w
 	inner.t = t
+	var cancel context.CancelFunc
+	inner.ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
 	return &inner
 }
 

@@ -100,6 +100,7 @@ CREATE TABLE orders (
     id          uuid PRIMARY KEY,
     product_id  uuid NOT NULL REFERENCES products (id),
     client      text NOT NULL,
+    client_key  text COLLATE "C" NOT NULL,
     description text NOT NULL,
     search_key  text COLLATE "C" NOT NULL,
     quantity    bigint NOT NULL CHECK (quantity > 0),

@@ -100,6 +100,7 @@ CREATE TABLE orders (
     id          TEXT NOT NULL PRIMARY KEY,
     product_id  TEXT NOT NULL REFERENCES products (id),
     client      TEXT NOT NULL,
+    client_key  TEXT NOT NULL,
     description TEXT NOT NULL,
     search_key  TEXT NOT NULL,
     quantity    INTEGER NOT NULL CHECK (quantity > 0),
