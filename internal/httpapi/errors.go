@@ -53,7 +53,7 @@ const maxMessages = 20
 // writeError is the only place that turns an error into an answer. It looks through wrapped errors; what is none of ours is a defect, whose text
 // the caller does not see. Answers of 5xx are logged here, and nowhere else.
 func (a *api) writeError(c *gin.Context, err error) {
-	if errors.Is(c.Request.Context().Err(), context.Canceled) {
+	if errors.Is(err, context.Canceled) && errors.Is(c.Request.Context().Err(), context.Canceled) {
 		c.AbortWithStatus(statusCallerLeft)
 		return
 	}

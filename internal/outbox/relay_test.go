@@ -292,7 +292,7 @@ func TestRelay_handsOverTheWholeEvent(t *testing.T) {
 func TestRelay_triesAgain(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		h := handler{answer: func(_ context.Context, _ domain.Event, nth int) domain.Outcome {
-			return []domain.Outcome{retry(time.Hour, true), retry(time.Minute, false), retry(2*time.Hour, true), done}[nth-1]
+			return []domain.Outcome{retry(time.Hour, true), retry(90*time.Second, false), retry(2*time.Hour, true), done}[nth-1]
 		}}
 		relay, _ := w.start(w.store, &h)
 		id := w.add(1)[0]
@@ -303,7 +303,7 @@ func TestRelay_triesAgain(t *testing.T) {
 			pause   time.Duration
 		}{
 			{0, row{state: "Pending", retries: 1, lastError: "no route", due: time.Hour}, time.Hour},
-			{1, row{state: "Pending", retries: 1, lastError: "no route", due: time.Minute}, time.Minute}, // cost nothing
+			{1, row{state: "Pending", retries: 1, lastError: "no route", due: 90 * time.Second}, 90 * time.Second}, // cost nothing
 			{1, row{state: "Pending", retries: 2, lastError: "no route", due: 2 * time.Hour}, 2 * time.Hour},
 			{2, row{state: "Sent", retries: 2}, 0},
 		} {

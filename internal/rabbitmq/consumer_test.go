@@ -414,7 +414,7 @@ func TestConsumer_stop_while_it_cannot_connect(t *testing.T) {
 	started := time.Now()
 	require.NoError(t, stop())
 
-	assert.Less(t, time.Since(started), time.Second)
+	assert.Less(t, time.Since(started), 5*time.Second)
 }
 
 func TestEverything_arrives_over_a_connection_cut_every_second(t *testing.T) {

@@ -164,21 +164,21 @@ func TestOrders_List(t *testing.T) {
 func TestOrders_sorts(t *testing.T) {
 	each(t, func(_ *testing.T, b *base) {
 		u, p := b.user("jane", domain.RoleUser), b.product("iPhone", b.category("Phones"), 50)
-		made := func(client string, quantity int64, state domain.OrderState, created, updated time.Duration) domain.Order {
-			o, err := domain.NewOrder(p, client, "", quantity, state, u.ID, now.Add(created))
+		made := func(client, description string, quantity int64, state domain.OrderState, created, updated time.Duration) domain.Order {
+			o, err := domain.NewOrder(p, client, description, quantity, state, u.ID, now.Add(created))
 			b.ok(err)
 			o.UpdatedAt = now.Add(updated)
 			b.ok(b.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, u.ID, now)))
 			o.Item = asItem(p)
 			return o
 		}
-		one := made("zoo", 10, domain.OrderReady, 0, time.Hour)
-		two := made("Älter", 9, domain.OrderPending, time.Second, time.Minute)
-		three := made("Zoo", 9, domain.OrderCancelled, 2*time.Second, time.Second)
+		one := made("zoo", "z", 10, domain.OrderReady, 0, time.Hour)
+		two := made("Älter", "", 9, domain.OrderPending, time.Second, time.Minute)
+		three := made("Zoo", "a", 9, domain.OrderCancelled, 2*time.Second, time.Second)
 		sorts(b, map[string][]domain.Order{
 			"createdAt": {one, two, three},
 			"updatedAt": {three, two, one},
-			"client":    {one, three, two},
+			"client":    {one, three, two}, // equal ones by id, whatever their descriptions
 			"quantity":  {two, three, one},
 			"state":     {three, two, one},
 		}, func(page domain.Page) ([]domain.Order, int64, error) {
