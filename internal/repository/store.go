@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -169,6 +170,17 @@ var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
 
 // forShare keeps a row as it is until this transaction ends.
 var forShare = clause.Locking{Strength: clause.LockingStrengthShare}
+
+// lockRow locks one row, by a statement of its own before the one that reads it. Postgres gives a statement that had to wait for a row that row as
+// it is now, but the rows that are joined to it as they were before: a product that was moved to another category meanwhile would fit none
+// and seem not to exist. SQLite has one writer, and nothing to wait for.
+func lockRow(db *gorm.DB, model any, id uuid.UUID, locking clause.Locking) error {
+	if db.Name() == sqliteName {
+		return nil
+	}
+	var locked []uuid.UUID
+	return db.Model(model).Clauses(locking).Where("id = ?", id).Pluck("id", &locked).Error
+}
 
 // contains makes the LIKE pattern that finds the folded text anywhere, with % and _ as plain characters.
 func contains(search string) string {
