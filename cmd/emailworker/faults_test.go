@@ -673,7 +673,7 @@ func TestSwizzle(t *testing.T) {
 		all = append(all, email)
 	}
 	h.mu.Unlock()
-	require.Greater(t, len(all), 30)
+	require.NotEmpty(t, all)
 	time.Sleep(2 * time.Second) // a connection that was in use less than a second ago is trusted once more
 	h.requireSettled(programs[0], settled{twice: all})
 	twice := 0

@@ -29,7 +29,7 @@ const (
 	// maxMemoryKiB is the dearest stored hash that is still computed.
 	maxMemoryKiB = 128 * 1024
 	// maxWait is how long a caller waits for a free core before it is told to come back.
-	maxWait = 2 * time.Second
+	maxWait = 5 * time.Second
 )
 
 // Hasher hashes at most as many passwords at once as there are cores (two at least), so that logins starve
