@@ -62,14 +62,16 @@ var ours = rules{
 		"internal/storetest":       {"internal/repository", "migrations"},
 		"internal/testservers":     {},
 		"internal/testservers/run": {"internal/testservers"},
+		"internal/torture":         {"internal/testservers", "internal/repository", "internal/password", "internal/domain"},
+		"internal/torture/run":     {"internal/testservers", "internal/torture"},
 	},
 	helpers: []string{"internal/storetest", "internal/testservers"},
 	libraries: map[string][]string{
 		"github.com/google/uuid": {everyone},
 
 		"gorm.io":                     {"internal/repository"},
-		"modernc.org/sqlite":          {"internal/repository"},
-		"github.com/jackc/pgx":        {"internal/repository", "internal/storetest", "internal/testservers"},
+		"modernc.org/sqlite":          {"internal/repository", "internal/torture"},
+		"github.com/jackc/pgx":        {"internal/repository", "internal/storetest", "internal/testservers", "internal/torture"},
 		"github.com/pressly/goose":    {"internal/repository"},
 		"github.com/gofrs/flock":      {"internal/repository"},
 		"github.com/cenkalti/backoff": {"internal/repository", "internal/rabbitmq", "internal/email"},

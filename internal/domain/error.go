@@ -22,6 +22,10 @@ const (
 	KindNotFound
 	// KindConflict is a well-formed request that the present state of the data forbids.
 	KindConflict
+	// KindPrecondition is a change that the caller made to depend on a version that is no longer there.
+	KindPrecondition
+	// KindReused is a key that the caller has used for something else.
+	KindReused
 	// KindThrottled is a caller who asks too often; RetryAfter says when to come back.
 	KindThrottled
 	// KindUnavailable is a fault of a part behind us that is expected to pass; RetryAfter says when to come back.
@@ -65,6 +69,11 @@ func Invalid(field, format string, args ...any) *Error {
 // Conflict makes a KindConflict about one field.
 func Conflict(field, format string, args ...any) *Error {
 	return newError(KindConflict, field, format, args...)
+}
+
+// Reused makes a KindReused about one field.
+func Reused(field, format string, args ...any) *Error {
+	return newError(KindReused, field, format, args...)
 }
 
 // NotFound makes a KindNotFound about one field.

@@ -71,6 +71,7 @@ const (
 	EditOrders       Permission = "change transactions"
 	DeleteOrders     Permission = "delete transactions"
 	OwnAccount       Permission = "use the own account"
+	ReadAudit        Permission = "read the audit log"
 )
 
 // lowest is the role table: the lowest role that has each permission. What is not listed nobody may.
@@ -89,6 +90,7 @@ var lowest = map[Permission]Role{
 	EditOrders:       RoleManager,
 	DeleteOrders:     RoleAdmin,
 	OwnAccount:       RoleReadonlyUser,
+	ReadAudit:        RoleAdmin,
 }
 
 // LowestRole gives the lowest role that has the permission.
@@ -102,6 +104,7 @@ type Actor struct {
 	ID        uuid.UUID
 	Role      Role
 	SessionID uuid.UUID
+	Address   string // where the call came from
 }
 
 // May says whether the actor's role has the permission.
@@ -109,6 +112,9 @@ func (a Actor) May(p Permission) bool {
 	need, known := lowest[p]
 	return known && a.Role.AtLeast(need)
 }
+
+// Stranger is somebody who has not shown who they are.
+func Stranger(address string) Actor { return Actor{Address: address} }
 
 // Require returns a KindForbidden unless the actor's role has the permission.
 func (a Actor) Require(p Permission) error {

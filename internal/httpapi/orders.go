@@ -49,6 +49,7 @@ func newOrderBody[I any](o domain.Order, item func(domain.Product) I) orderBody[
 }
 
 func (h orderHandlers) write(c *gin.Context, status int, o domain.Order) error {
+	writeVersion(c, o.Version)
 	c.PureJSON(status, newOrderBody(o, h.pictures.productBody))
 	return nil
 }
@@ -102,12 +103,25 @@ func (h orderHandlers) place(c *gin.Context) error {
 	if in.Quantity != nil {
 		order.Quantity = *in.Quantity
 	}
-	placed, err := h.orders.Place(c.Request.Context(), actorOf(c), order, faults)
+	placed, err := h.orders.Place(c.Request.Context(), actorOf(c), order, attemptOf(c), faults)
 	if err != nil {
 		return err
 	}
-	c.Header("Location", "/products/orders/"+placed.ID.String())
-	return h.write(c, http.StatusCreated, placed)
+	return h.placed(c, placed)
+}
+
+func (h orderHandlers) placed(c *gin.Context, order domain.Order) error {
+	c.Header("Location", "/products/orders/"+order.ID.String())
+	return h.write(c, http.StatusCreated, order)
+}
+
+// placedBefore answers an order whose answer was lost.
+func (h orderHandlers) placedBefore(c *gin.Context, id uuid.UUID) error {
+	order, err := h.orders.ByID(c.Request.Context(), actorOf(c), id)
+	if err != nil {
+		return err
+	}
+	return h.placed(c, order)
 }
 
 func (h orderHandlers) byID(c *gin.Context) error {
@@ -141,7 +155,7 @@ func (h orderHandlers) edit(c *gin.Context) error {
 	if in.Quantity != nil {
 		text.Quantity = *in.Quantity
 	}
-	order, err := h.orders.Edit(c.Request.Context(), actorOf(c), id, text, faults)
+	order, err := h.orders.Edit(c.Request.Context(), actorOf(c), id, text, expectation(c), faults)
 	if err != nil {
 		return err
 	}
@@ -161,7 +175,7 @@ func (h orderHandlers) move(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	order, err := h.orders.Move(c.Request.Context(), actorOf(c), id, domain.OrderState(in.Transition), faults)
+	order, err := h.orders.Move(c.Request.Context(), actorOf(c), id, domain.OrderState(in.Transition), expectation(c), faults)
 	if err != nil {
 		return err
 	}
@@ -173,7 +187,7 @@ func (h orderHandlers) delete(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.orders.Delete(c.Request.Context(), actorOf(c), id); err != nil {
+	if err := h.orders.Delete(c.Request.Context(), actorOf(c), id, expectation(c)); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)

@@ -99,6 +99,8 @@ func newServer(t *testing.T, store *repository.Store, options ...option) *server
 		Products:   service.NewProducts(store, pictures, s.now),
 		Pictures:   pictures,
 		Orders:     service.NewOrders(store, s.now),
+		Attempts:   service.NewAttempts(store, s.now),
+		Audit:      service.NewAudit(store, s.now),
 	}, config)
 	require.NoError(t, err)
 	return s

@@ -35,6 +35,8 @@ type Store struct {
 	Orders     Orders
 	Outbox     Outbox
 	Deliveries Deliveries
+	Attempts   Attempts
+	Audit      Audit
 
 	read, write *gorm.DB
 	closers     []func() error
@@ -52,7 +54,7 @@ func newStore(read, write *gorm.DB) *Store {
 	t := table{read: read, write: write}
 	return &Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
-		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t},
+		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
 		read: read, write: write,
 	}
 }
@@ -118,9 +120,11 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 	announced := false
 	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		tx := newStore(db, db)
-		err := f(tx)
+		if err := f(tx); err != nil {
+			return err
+		}
 		announced = tx.Outbox.added
-		return err
+		return tx.Audit.flush(ctx)
 	})
 	if err == nil && announced && s.wake != nil {
 		s.wake()
@@ -166,7 +170,10 @@ func isNoRow(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
 
 // forUpdate makes a row wait for other writers until this transaction ends. It is a courtesy, so that the loser of a
 // race is judged by what the winner left; what protects is the condition of each UPDATE. SQLite has one writer and ignores it.
-var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
+//
+// It is the lock that an UPDATE takes, and not FOR UPDATE, which keeps rows that refer to the locked one from being written: whoever holds the
+// end of the audit log refers to the user who acts, and would wait for another transaction of that user, which waits for the end of the audit log.
+var forUpdate = clause.Locking{Strength: "NO KEY UPDATE"}
 
 // forShare keeps a row as it is until this transaction ends.
 var forShare = clause.Locking{Strength: clause.LockingStrengthShare}

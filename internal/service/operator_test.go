@@ -31,9 +31,9 @@ func TestOperator_FirstAdmin(t *testing.T) {
 		}
 		require.Len(t, winner.generated, 20)
 		require.Equal(t, 1, w.count("users"))
-		pair, err := w.auth.Login(w.ctx, "admin@example.com", winner.generated, address, nil)
+		pair, err := w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", winner.generated, nil)
 		w.ok(err)
-		admin, err := w.auth.Authenticate(w.ctx, pair.Access)
+		admin, err := w.auth.Authenticate(w.ctx, pair.Access, address)
 		w.ok(err)
 		require.Equal(t, domain.RoleAdmin, admin.Role)
 
@@ -116,7 +116,7 @@ func TestOperator_ResetPassword(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		u, bystander := w.user(domain.RoleAdmin), w.as(domain.RoleUser)
 		sessions := []actor{w.session(u), w.login(u)}
-		w.ok(w.auth.Forgot(w.ctx, u.Email, nil))
+		w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), u.Email, nil))
 		secret := w.lastEvent().Token
 		before := w.dump()
 		for email, c := range map[string]struct {
@@ -137,19 +137,19 @@ func TestOperator_ResetPassword(t *testing.T) {
 		w.ok(err)
 		for _, a := range sessions {
 			require.False(t, w.live(a))
-			_, err := w.auth.Refresh(w.ctx, a.access, a.refresh, nil)
+			_, err := w.auth.Refresh(w.ctx, domain.Stranger(address), a.access, a.refresh, nil)
 			w.refuses(err, domain.KindUnauthenticated, "refreshToken")
 		}
 		require.True(t, w.live(bystander))
-		w.refuses(w.auth.Reset(w.ctx, secret, "an entirely new one", nil), domain.KindInvalid, "token")
-		_, err = w.auth.Login(w.ctx, u.Email, goodPassword, address, nil)
+		w.refuses(w.auth.Reset(w.ctx, domain.Stranger(address), secret, "an entirely new one", nil), domain.KindInvalid, "token")
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, nil)
 		w.refuses(err, domain.KindUnauthenticated, "credentials")
-		_, err = w.auth.Login(w.ctx, u.Email, generated, address, nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, generated, nil)
 		w.ok(err)
 		generated, err = w.operator.ResetPassword(w.ctx, u.Email, "an entirely new one")
 		w.ok(err)
 		require.Empty(t, generated)
-		_, err = w.auth.Login(w.ctx, u.Email, "an entirely new one", address, nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, "an entirely new one", nil)
 		w.ok(err)
 	})
 }
@@ -161,17 +161,17 @@ func TestOperator_Remove(t *testing.T) {
 		w.ok(err)
 		admin := w.login(domain.User{Email: "admin@example.com"})
 		invited := invitee(domain.RoleUser)
-		w.ok(w.auth.Invite(w.ctx, admin.Actor, invited, nil))
+		w.ok(w.auth.Invite(w.ctx, admin.Actor, invited, nil, nil))
 		secret := w.lastEvent().Token
 
 		w.ok(w.operator.Remove(w.ctx, "ADMIN@example.com"))
 		require.False(t, w.live(admin))
-		_, err = w.auth.Login(w.ctx, "admin@example.com", goodPassword, address, nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", goodPassword, nil)
 		w.refuses(err, domain.KindUnauthenticated, "credentials")
 		w.refuses(w.operator.Remove(w.ctx, "admin@example.com"), domain.KindNotFound, "email")
 
 		w.ok(w.operator.Remove(w.ctx, invited.Email))
-		_, err = w.auth.Register(w.ctx, secret, "new_comer", goodPassword, nil)
+		_, err = w.auth.Register(w.ctx, domain.Stranger(address), secret, "new_comer", goodPassword, nil)
 		w.refuses(err, domain.KindInvalid, "token")
 
 		made, _, err := w.operator.FirstAdmin(w.ctx, "admin@example.com", goodPassword)

@@ -43,43 +43,43 @@ func TestPictures_followTheirProduct(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		user, manager, c := w.as(domain.RoleUser).Actor, w.as(domain.RoleManager).Actor, w.category()
 		in := service.ProductInput{Name: "x", Category: c.Name, Quantity: new(int64(1)), Image: picture(1)}
-		p, err := w.products.Create(w.ctx, user, in, nil)
+		p, err := w.products.Create(w.ctx, user, in, nil, nil)
 		w.ok(err)
 		require.NotNil(t, p.Image)
 		w.shown(p)
 		first := *p.Image
 
 		in.Image = nil
-		p, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		p, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.ok(err)
 		require.Equal(t, first, *p.Image, "no picture keeps the picture")
 		w.shown(p)
 
 		in.Image = picture(2)
-		p, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		p, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.ok(err)
 		require.NotEqual(t, first, *p.Image, "new bytes have a new name")
 		w.shown(p)
 		second := *p.Image
-		p, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		p, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.ok(err)
 		require.NotEqual(t, second, *p.Image)
 		w.shown(p)
 
 		in.Image, in.DropImage = nil, true
-		p, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		p, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.ok(err)
 		require.Nil(t, p.Image)
 		w.shown(p)
-		p, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		p, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.ok(err)
 		w.shown(p)
 
 		in.Image, in.DropImage = picture(3), false
-		p, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		p, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.ok(err)
 		w.shown(p)
-		w.ok(w.products.Delete(w.ctx, manager, p.ID))
+		w.ok(w.products.Delete(w.ctx, manager, p.ID, domain.Expectation{}))
 		require.Empty(t, w.files())
 
 		other := w.category()
@@ -121,11 +121,11 @@ func TestPictures_nothingIsKeptForAProductThatIsRefused(t *testing.T) {
 				w := w.within(t)
 				for _, call := range []func(in service.ProductInput, faults domain.Faults) error{
 					func(in service.ProductInput, f domain.Faults) error {
-						_, err := w.products.Create(w.ctx, user, in, f)
+						_, err := w.products.Create(w.ctx, user, in, nil, f)
 						return err
 					},
 					func(in service.ProductInput, f domain.Faults) error {
-						_, err := w.products.Update(w.ctx, user, p.ID, in, f)
+						_, err := w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, f)
 						return err
 					},
 				} {
@@ -136,7 +136,7 @@ func TestPictures_nothingIsKeptForAProductThatIsRefused(t *testing.T) {
 				}
 			})
 		}
-		_, err := w.products.Update(w.ctx, user, domain.NewID(), good(), nil)
+		_, err := w.products.Update(w.ctx, user, domain.NewID(), good(), domain.Expectation{}, nil)
 		w.refuses(err, domain.KindNotFound, "id")
 		require.Equal(t, before, w.dump())
 	})
@@ -150,9 +150,9 @@ func TestPictures_storageAway(t *testing.T) {
 		w.ok(os.Remove(w.dir))
 		in := service.ProductInput{Name: "x", Category: p.CategoryName, Quantity: new(int64(1)), Image: picture(1)}
 		before := w.count("products")
-		_, err := w.products.Create(w.ctx, user, in, nil)
+		_, err := w.products.Create(w.ctx, user, in, nil, nil)
 		w.refuses(err, domain.KindUnavailable, "server")
-		_, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+		_, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.refuses(err, domain.KindUnavailable, "server")
 		require.Equal(t, before, w.count("products"))
 		stored, err := w.store.Products.ByID(w.ctx, p.ID)
@@ -174,7 +174,7 @@ func TestPictures_thatCannotBeRemoved(t *testing.T) {
 		path := filepath.Join(w.dir, *p.Image)
 		w.ok(os.Remove(path))
 		w.ok(os.MkdirAll(filepath.Join(path, "full"), 0o700)) // a directory that is not empty cannot be removed like a file
-		w.ok(w.products.Delete(w.ctx, w.as(domain.RoleManager).Actor, p.ID))
+		w.ok(w.products.Delete(w.ctx, w.as(domain.RoleManager).Actor, p.ID, domain.Expectation{}))
 		require.Contains(t, w.logged(), *p.Image)
 	})
 }
@@ -186,7 +186,7 @@ func TestPictures_replacedByTwoAtOnce(t *testing.T) {
 		p := w.product(w.category(), 1, picture(0))
 		for _, err := range together(6, func(i int) error {
 			in := service.ProductInput{Name: fmt.Sprint("x", i), Category: p.CategoryName, Image: picture(uint8(i + 1))}
-			_, err := w.products.Update(w.ctx, user, p.ID, in, nil)
+			_, err := w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 			return err
 		}) {
 			w.ok(err)
@@ -205,9 +205,9 @@ func TestPictures_replacedWhileDeleted(t *testing.T) {
 			p := w.product(w.category(), 1, picture(0))
 			errs := together(4, func(i int) error {
 				if i == 0 {
-					return w.products.Delete(w.ctx, manager, p.ID)
+					return w.products.Delete(w.ctx, manager, p.ID, domain.Expectation{})
 				}
-				_, err := w.products.Update(w.ctx, user, p.ID, service.ProductInput{Name: "x", Category: p.CategoryName, Image: picture(uint8(i))}, nil)
+				_, err := w.products.Update(w.ctx, user, p.ID, service.ProductInput{Name: "x", Category: p.CategoryName, Image: picture(uint8(i))}, domain.Expectation{}, nil)
 				return err
 			})
 			w.ok(errs[0])
@@ -232,9 +232,9 @@ func TestPictures_whenTheAnswerToTheCommitIsLost(t *testing.T) {
 
 	l.loseCommits.Store(true)
 	in := service.ProductInput{Name: "new", Category: p.CategoryName, Quantity: new(int64(1)), Image: picture(1)}
-	_, err := w.products.Create(w.ctx, user, in, nil)
+	_, err := w.products.Create(w.ctx, user, in, nil, nil)
 	w.refuses(err, domain.KindUnavailable, "server")
-	_, err = w.products.Update(w.ctx, user, p.ID, in, nil)
+	_, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 	w.refuses(err, domain.KindUnavailable, "server")
 	l.loseCommits.Store(false)
 

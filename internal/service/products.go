@@ -58,7 +58,7 @@ func (s *Products) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (
 }
 
 // Create makes a product with its first stock. It returns KindForbidden, and KindInvalid for faults, an unknown category and a bad picture among them.
-func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, faults domain.Faults) (domain.Product, error) {
+func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, attempt *domain.Attempt, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
@@ -79,6 +79,10 @@ func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInp
 		}
 		product = domain.NewProduct(in.Name, in.Description, category, image, now)
 		if err := tx.Products.Create(ctx, product); err != nil {
+			return err
+		}
+		note(tx, actor, domain.AuditProductCreated, "product", product.ID.String(), domain.AuditDetails{"name": in.Name, "quantity": *in.Quantity}, now)
+		if err := tx.Attempts.Made(ctx, attempt, product.ID); err != nil {
 			return err
 		}
 		return move(ctx, tx, &product, domain.NewMovement(product.ID, *in.Quantity, domain.MovementCreated, actor.ID, now))
@@ -124,7 +128,7 @@ func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain
 
 // Update changes a product. Without a quantity the stock stays as it is; without a picture the picture stays. It returns
 // KindForbidden, KindNotFound on `id`, and KindInvalid for faults, an unknown category and a bad picture among them.
-func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, faults domain.Faults) (domain.Product, error) {
+func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
@@ -150,7 +154,7 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if err != nil {
 			return err
 		}
-		if before, err = tx.Products.Lock(ctx, id); err != nil {
+		if before, err = lockProduct(ctx, tx, id, expected); err != nil {
 			return err
 		}
 		product = before
@@ -161,7 +165,12 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if product.Version, err = tx.Products.SaveDescription(ctx, product); err != nil {
 			return err
 		}
-		if in.Quantity == nil || *in.Quantity == product.Quantity {
+		details, moved := changes(before, product), in.Quantity != nil && *in.Quantity != product.Quantity
+		if moved {
+			details["quantity"] = []int64{product.Quantity, *in.Quantity}
+		}
+		note(tx, actor, domain.AuditProductUpdated, "product", id.String(), details, now)
+		if !moved {
 			return nil
 		}
 		return move(ctx, tx, &product, domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now))
@@ -176,6 +185,24 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 	return product, nil
 }
 
+// changes tells which fields of a product have other values now; those that are short with both.
+func changes(before, after domain.Product) domain.AuditDetails {
+	details := domain.AuditDetails{}
+	if before.Name != after.Name {
+		details["name"] = []string{before.Name, after.Name}
+	}
+	if before.CategoryName != after.CategoryName {
+		details["category"] = []string{before.CategoryName, after.CategoryName}
+	}
+	if before.Description != after.Description {
+		details["description"] = "changed"
+	}
+	if (before.Image == nil) != (after.Image == nil) || (before.Image != nil && *before.Image != *after.Image) {
+		details["image"] = "changed"
+	}
+	return details
+}
+
 // Adjustment is a change of stock by hand: either the count that there is, or the difference.
 type Adjustment struct {
 	Quantity *int64
@@ -185,14 +212,14 @@ type Adjustment struct {
 
 // Adjust changes a product's stock by hand. It returns KindForbidden, KindNotFound on `id`, KindInvalid for faults, and KindConflict on
 // `delta` if the product has too little or would have too much.
-func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID, in Adjustment, faults domain.Faults) (domain.Product, error) {
+func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID, in Adjustment, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
 	var product domain.Product
 	err := s.store.InTx(ctx, func(tx *repository.Store) error {
 		var err error
-		if product, err = tx.Products.Lock(ctx, id); err != nil {
+		if product, err = lockProduct(ctx, tx, id, expected); err != nil {
 			return faults.Beside(err)
 		}
 		if err := faults.Err(); err != nil {
@@ -202,8 +229,10 @@ func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if err != nil {
 			return err
 		}
-		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, s.clock.now())
+		now := s.clock.now()
+		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, now)
 		m.Note = in.Note
+		note(tx, actor, domain.AuditProductAdjusted, "product", id.String(), domain.AuditDetails{"delta": delta}, now)
 		return move(ctx, tx, &product, m)
 	})
 	if err != nil {
@@ -225,15 +254,26 @@ func (in Adjustment) delta(p domain.Product) (int64, error) {
 	return *in.Delta, nil
 }
 
-// Delete removes a product and its picture. It returns KindForbidden, KindNotFound on `id`, and KindConflict on `id` while it has an open order.
-func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID) error {
+// lockProduct holds a product that is about to be changed. It returns KindNotFound on `id`, and KindPrecondition if the product is not in
+// the version that was expected.
+func lockProduct(ctx context.Context, tx *repository.Store, id uuid.UUID, expected domain.Expectation) (domain.Product, error) {
+	product, err := tx.Products.Lock(ctx, id)
+	if err != nil {
+		return domain.Product{}, err
+	}
+	return product, expected.Check(product.Version)
+}
+
+// Delete removes a product and its picture. It returns KindForbidden, KindNotFound on `id`, KindConflict on `id` while it has an open
+// order, and KindPrecondition if it is not in the version that was expected.
+func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID, expected domain.Expectation) error {
 	if err := actor.Require(domain.DeleteProducts); err != nil {
 		return err
 	}
 	var product domain.Product
 	err := s.store.InTx(ctx, func(tx *repository.Store) error {
 		var err error
-		if product, err = tx.Products.Lock(ctx, id); err != nil {
+		if product, err = lockProduct(ctx, tx, id, expected); err != nil {
 			return err
 		}
 		// Counted after the lock is held: an order that was being placed is seen now, and no other can begin.
@@ -244,7 +284,9 @@ func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID)
 		if open > 0 {
 			return domain.Conflict("id", "The item '%s' has %d open transaction(s)", product.Name, open)
 		}
-		return tx.Products.Delete(ctx, id, s.clock.now())
+		now := s.clock.now()
+		note(tx, actor, domain.AuditProductDeleted, "product", id.String(), domain.AuditDetails{"name": product.Name, "quantity": product.Quantity}, now)
+		return tx.Products.Delete(ctx, id, now)
 	})
 	if err != nil {
 		return err

@@ -55,32 +55,32 @@ func TestRaces_everythingAtOnce(t *testing.T) {
 			category, quantity := categories[r.IntN(len(categories))], int64(1+r.IntN(5))
 			switch n := r.IntN(100); {
 			case n < 25:
-				o, err := w.orders.Place(w.ctx, admin, service.NewOrder{ItemID: one(r, &products), Client: "x", Quantity: quantity, State: domain.OrderPending}, nil)
+				o, err := w.orders.Place(w.ctx, admin, service.NewOrder{ItemID: one(r, &products), Client: "x", Quantity: quantity, State: domain.OrderPending}, nil, nil)
 				return add(&orders, o.ID, err)
 			case n < 65:
 				to := []domain.OrderState{domain.OrderReady, domain.OrderReady, domain.OrderCompleted, domain.OrderCancelled}[r.IntN(4)]
-				_, err := w.orders.Move(w.ctx, admin, one(r, &orders), to, nil)
+				_, err := w.orders.Move(w.ctx, admin, one(r, &orders), to, domain.Expectation{}, nil)
 				return err
 			case n < 70:
-				_, err := w.orders.Edit(w.ctx, admin, one(r, &orders), service.OrderText{Client: "y", Quantity: quantity}, nil)
+				_, err := w.orders.Edit(w.ctx, admin, one(r, &orders), service.OrderText{Client: "y", Quantity: quantity}, domain.Expectation{}, nil)
 				return err
 			case n < 74:
-				return w.orders.Delete(w.ctx, admin, one(r, &orders))
+				return w.orders.Delete(w.ctx, admin, one(r, &orders), domain.Expectation{})
 			case n < 82:
-				_, err := w.products.Adjust(w.ctx, admin, one(r, &products), service.Adjustment{Delta: new(quantity - 2)}, nil)
+				_, err := w.products.Adjust(w.ctx, admin, one(r, &products), service.Adjustment{Delta: new(quantity - 2)}, domain.Expectation{}, nil)
 				return err
 			case n < 90:
-				_, err := w.products.Update(w.ctx, admin, one(r, &products), service.ProductInput{Name: "x", Category: category, Quantity: new(10 * quantity)}, nil)
+				_, err := w.products.Update(w.ctx, admin, one(r, &products), service.ProductInput{Name: "x", Category: category, Quantity: new(10 * quantity)}, domain.Expectation{}, nil)
 				return err
 			case n < 94:
-				p, err := w.products.Create(w.ctx, admin, service.ProductInput{Name: "x", Category: category, Quantity: &quantity}, nil)
+				p, err := w.products.Create(w.ctx, admin, service.ProductInput{Name: "x", Category: category, Quantity: &quantity}, nil, nil)
 				return add(&products, p.ID, err)
 			case n < 97:
-				return w.products.Delete(w.ctx, admin, one(r, &products))
+				return w.products.Delete(w.ctx, admin, one(r, &products), domain.Expectation{})
 			case n < 98:
 				return w.categories.Delete(w.ctx, admin, category)
 			default:
-				_, err := w.categories.Create(w.ctx, admin, category, nil)
+				_, err := w.categories.Create(w.ctx, admin, category, nil, nil)
 				return err
 			}
 		}
@@ -142,7 +142,7 @@ func TestRaces_approvalsOfTwoProducts(t *testing.T) {
 			for k := range 20 {
 				for _, which := range []int{i % 2, (i + 1) % 2} {
 					for _, to := range []domain.OrderState{domain.OrderReady, domain.OrderCancelled} {
-						if _, err := w.orders.Move(w.ctx, admin, orders[which][k], to, nil); !refusal(err) {
+						if _, err := w.orders.Move(w.ctx, admin, orders[which][k], to, domain.Expectation{}, nil); !refusal(err) {
 							return err
 						}
 					}
@@ -172,10 +172,10 @@ func TestRaces_orderAgainstDeletion(t *testing.T) {
 			errs := together(2, func(k int) error {
 				switch {
 				case k == 0:
-					_, err := w.orders.Place(w.ctx, admin, service.NewOrder{ItemID: p.ID, Client: "x", Quantity: 1, State: domain.OrderDraft}, nil)
+					_, err := w.orders.Place(w.ctx, admin, service.NewOrder{ItemID: p.ID, Client: "x", Quantity: 1, State: domain.OrderDraft}, nil, nil)
 					return err
 				case i%2 == 0:
-					return w.products.Delete(w.ctx, admin, p.ID)
+					return w.products.Delete(w.ctx, admin, p.ID, domain.Expectation{})
 				default:
 					return w.categories.Delete(w.ctx, admin, c.Name)
 				}
@@ -207,9 +207,9 @@ func TestRaces_productAgainstItsCategory(t *testing.T) {
 				case k == 0:
 					return w.categories.Delete(w.ctx, admin, c.Name)
 				case i%2 == 0:
-					_, err = w.products.Create(w.ctx, admin, in, nil)
+					_, err = w.products.Create(w.ctx, admin, in, nil, nil)
 				default:
-					_, err = w.products.Update(w.ctx, admin, p.ID, in, nil)
+					_, err = w.products.Update(w.ctx, admin, p.ID, in, domain.Expectation{}, nil)
 				}
 				return err
 			})

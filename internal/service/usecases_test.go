@@ -29,7 +29,7 @@ var useCases = []useCase{
 		writes: []string{"users INSERT", "one_time_tokens INSERT", "outbox INSERT"},
 		arrange: func(w *world) func(actor) error {
 			in := invitee(domain.RoleReadonlyUser)
-			return func(a actor) error { return w.auth.Invite(w.ctx, a.Actor, in, nil) }
+			return func(a actor) error { return w.auth.Invite(w.ctx, a.Actor, in, nil, nil) }
 		},
 	},
 	{
@@ -38,7 +38,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			in := invitee(domain.RoleUser)
 			in.Email = w.draft(domain.RoleReadonlyUser).Email
-			return func(a actor) error { return w.auth.Invite(w.ctx, a.Actor, in, nil) }
+			return func(a actor) error { return w.auth.Invite(w.ctx, a.Actor, in, nil, nil) }
 		},
 	},
 	{
@@ -47,7 +47,7 @@ var useCases = []useCase{
 			w.draft(domain.RoleUser)
 			secret, name := w.lastEvent().Token, "user_"+serial()
 			return func(actor) error {
-				_, err := w.auth.Register(w.ctx, secret, name, goodPassword, nil)
+				_, err := w.auth.Register(w.ctx, domain.Stranger(address), secret, name, goodPassword, nil)
 				return err
 			}
 		},
@@ -57,7 +57,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			u := w.user(domain.RoleUser)
 			return func(actor) error {
-				_, err := w.auth.Login(w.ctx, u.Email, goodPassword, address, nil)
+				_, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, nil)
 				return err
 			}
 		},
@@ -68,7 +68,7 @@ var useCases = []useCase{
 			a := w.as(domain.RoleUser)
 			w.advance(1e9)
 			return func(actor) error {
-				_, err := w.auth.Refresh(w.ctx, a.access, a.refresh, nil)
+				_, err := w.auth.Refresh(w.ctx, domain.Stranger(address), a.access, a.refresh, nil)
 				return err
 			}
 		},
@@ -85,9 +85,9 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			a := w.as(domain.RoleReadonlyUser)
 			w.session(a.user)
-			w.ok(w.auth.Forgot(w.ctx, a.user.Email, nil))
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), a.user.Email, nil))
 			return func(actor) error {
-				return w.auth.ChangePassword(w.ctx, a.Actor, goodPassword, "an entirely new one", address, nil)
+				return w.auth.ChangePassword(w.ctx, a.Actor, goodPassword, "an entirely new one", nil)
 			}
 		},
 	},
@@ -95,17 +95,19 @@ var useCases = []useCase{
 		name: "forget the password", writes: []string{"one_time_tokens UPDATE", "one_time_tokens INSERT", "outbox INSERT"}, events: []domain.EventType{domain.EventPasswordReset},
 		arrange: func(w *world) func(actor) error {
 			u := w.user(domain.RoleUser)
-			w.ok(w.auth.Forgot(w.ctx, u.Email, nil))
-			return func(actor) error { return w.auth.Forgot(w.ctx, u.Email, nil) }
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), u.Email, nil))
+			return func(actor) error { return w.auth.Forgot(w.ctx, domain.Stranger(address), u.Email, nil) }
 		},
 	},
 	{
 		name: "reset the password", writes: []string{"one_time_tokens UPDATE", "users UPDATE", "sessions UPDATE"},
 		arrange: func(w *world) func(actor) error {
 			a := w.as(domain.RoleUser)
-			w.ok(w.auth.Forgot(w.ctx, a.user.Email, nil))
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), a.user.Email, nil))
 			secret := w.lastEvent().Token
-			return func(actor) error { return w.auth.Reset(w.ctx, secret, "an entirely new one", nil) }
+			return func(actor) error {
+				return w.auth.Reset(w.ctx, domain.Stranger(address), secret, "an entirely new one", nil)
+			}
 		},
 	},
 	{
@@ -121,7 +123,7 @@ var useCases = []useCase{
 		writes: []string{"users UPDATE", "sessions UPDATE", "one_time_tokens UPDATE", "outbox INSERT"},
 		arrange: func(w *world) func(actor) error {
 			a := w.as(domain.RoleReadonlyUser)
-			w.ok(w.auth.Forgot(w.ctx, a.user.Email, nil))
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), a.user.Email, nil))
 			in := invitee(domain.RoleReadonlyUser)
 			return func(b actor) error { return w.users.Update(w.ctx, b.Actor, a.user.ID, in, nil) }
 		},
@@ -138,7 +140,7 @@ var useCases = []useCase{
 		name: "delete a user", lowest: domain.RoleUser, writes: []string{"users UPDATE", "sessions UPDATE", "one_time_tokens UPDATE"},
 		arrange: func(w *world) func(actor) error {
 			a := w.as(domain.RoleReadonlyUser)
-			w.ok(w.auth.Forgot(w.ctx, a.user.Email, nil))
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), a.user.Email, nil))
 			return func(b actor) error { return w.users.Delete(w.ctx, b.Actor, a.user.ID) }
 		},
 	},
@@ -147,7 +149,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			name := "Category " + serial()
 			return func(a actor) error {
-				_, err := w.categories.Create(w.ctx, a.Actor, name, nil)
+				_, err := w.categories.Create(w.ctx, a.Actor, name, nil, nil)
 				return err
 			}
 		},
@@ -166,7 +168,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			in := service.ProductInput{Name: "New", Category: w.category().Name, Quantity: new(int64(5)), Image: picture(1)}
 			return func(a actor) error {
-				_, err := w.products.Create(w.ctx, a.Actor, in, nil)
+				_, err := w.products.Create(w.ctx, a.Actor, in, nil, nil)
 				return err
 			}
 		},
@@ -177,7 +179,7 @@ var useCases = []useCase{
 			p := w.product(w.category(), 5, picture(1))
 			in := service.ProductInput{Name: "New", Category: w.category().Name, Quantity: new(int64(7)), Image: picture(2)}
 			return func(a actor) error {
-				_, err := w.products.Update(w.ctx, a.Actor, p.ID, in, nil)
+				_, err := w.products.Update(w.ctx, a.Actor, p.ID, in, domain.Expectation{}, nil)
 				return err
 			}
 		},
@@ -187,7 +189,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			p := w.product(w.category(), 5, nil)
 			return func(a actor) error {
-				_, err := w.products.Adjust(w.ctx, a.Actor, p.ID, service.Adjustment{Delta: new(int64(-2)), Note: "broken"}, nil)
+				_, err := w.products.Adjust(w.ctx, a.Actor, p.ID, service.Adjustment{Delta: new(int64(-2)), Note: "broken"}, domain.Expectation{}, nil)
 				return err
 			}
 		},
@@ -196,7 +198,7 @@ var useCases = []useCase{
 		name: "delete a product", lowest: domain.RoleManager, writes: []string{"products UPDATE", "pictures"},
 		arrange: func(w *world) func(actor) error {
 			p := w.product(w.category(), 5, picture(1))
-			return func(a actor) error { return w.products.Delete(w.ctx, a.Actor, p.ID) }
+			return func(a actor) error { return w.products.Delete(w.ctx, a.Actor, p.ID, domain.Expectation{}) }
 		},
 	},
 	{
@@ -204,7 +206,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			in := service.NewOrder{ItemID: w.product(w.category(), 5, nil).ID, Client: "Client", Quantity: 2, State: domain.OrderPending}
 			return func(a actor) error {
-				_, err := w.orders.Place(w.ctx, a.Actor, in, nil)
+				_, err := w.orders.Place(w.ctx, a.Actor, in, nil, nil)
 				return err
 			}
 		},
@@ -214,7 +216,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			o := w.order(w.product(w.category(), 5, nil), 2, domain.OrderPending)
 			return func(a actor) error {
-				_, err := w.orders.Edit(w.ctx, a.Actor, o.ID, service.OrderText{Client: "Other", Quantity: 3}, nil)
+				_, err := w.orders.Edit(w.ctx, a.Actor, o.ID, service.OrderText{Client: "Other", Quantity: 3}, domain.Expectation{}, nil)
 				return err
 			}
 		},
@@ -229,14 +231,14 @@ var useCases = []useCase{
 		name: "delete an order", lowest: domain.RoleAdmin, writes: []string{"orders UPDATE"},
 		arrange: func(w *world) func(actor) error {
 			o := w.order(w.product(w.category(), 5, nil), 2, domain.OrderPending)
-			return func(a actor) error { return w.orders.Delete(w.ctx, a.Actor, o.ID) }
+			return func(a actor) error { return w.orders.Delete(w.ctx, a.Actor, o.ID, domain.Expectation{}) }
 		},
 	},
 	{
 		name: "delete an approved order", lowest: domain.RoleAdmin, writes: []string{"orders UPDATE", "products UPDATE", "movements INSERT"},
 		arrange: func(w *world) func(actor) error {
 			o := w.order(w.product(w.category(), 5, nil), 2, domain.OrderReady)
-			return func(a actor) error { return w.orders.Delete(w.ctx, a.Actor, o.ID) }
+			return func(a actor) error { return w.orders.Delete(w.ctx, a.Actor, o.ID, domain.Expectation{}) }
 		},
 	},
 	{
@@ -253,7 +255,7 @@ var useCases = []useCase{
 		name: "operator: reset a password", writes: []string{"users UPDATE", "sessions UPDATE", "one_time_tokens UPDATE"},
 		arrange: func(w *world) func(actor) error {
 			a := w.as(domain.RoleAdmin)
-			w.ok(w.auth.Forgot(w.ctx, a.user.Email, nil))
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), a.user.Email, nil))
 			return func(actor) error {
 				_, err := w.operator.ResetPassword(w.ctx, a.user.Email, "an entirely new one")
 				return err
@@ -264,7 +266,7 @@ var useCases = []useCase{
 		name: "operator: remove a user", writes: []string{"users UPDATE", "sessions UPDATE", "one_time_tokens UPDATE"},
 		arrange: func(w *world) func(actor) error {
 			a := w.as(domain.RoleAdmin)
-			w.ok(w.auth.Forgot(w.ctx, a.user.Email, nil))
+			w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), a.user.Email, nil))
 			return func(actor) error { return w.operator.Remove(w.ctx, a.user.Email) }
 		},
 	},
@@ -277,7 +279,7 @@ func move(from, to domain.OrderState, lowest domain.Role, stock ...string) useCa
 		arrange: func(w *world) func(actor) error {
 			o := w.order(w.product(w.category(), 5, nil), 2, from)
 			return func(a actor) error {
-				_, err := w.orders.Move(w.ctx, a.Actor, o.ID, to, nil)
+				_, err := w.orders.Move(w.ctx, a.Actor, o.ID, to, domain.Expectation{}, nil)
 				return err
 			}
 		},
@@ -332,7 +334,7 @@ func TestUseCases_allOrNothing(t *testing.T) {
 				}
 				before := stored()
 				tables := map[string]bool{}
-				for _, write := range c.writes {
+				for _, write := range append(slices.Clone(c.writes), "audit_log INSERT", "audit_head UPDATE") {
 					table, operation, _ := strings.Cut(write, " ")
 					tables[table] = true
 					if operation == "" {
@@ -380,37 +382,48 @@ func TestUseCases_faultsComeBeforeWriting(t *testing.T) {
 		admin := w.as(domain.RoleAdmin)
 		p := w.product(w.category(), 5, picture(1))
 		o, u := w.order(p, 1, domain.OrderPending), w.user(domain.RoleUser)
-		w.ok(w.auth.Forgot(w.ctx, u.Email, nil))
+		w.ok(w.auth.Forgot(w.ctx, domain.Stranger(address), u.Email, nil))
 		reset := w.lastEvent().Token
 		faults := func() domain.Faults { return domain.Faults{"x": {"The x is wrong"}} }
 		input := service.ProductInput{Name: "x", Category: p.CategoryName, Quantity: new(int64(1)), Image: picture(2)}
 		for name, call := range map[string]func() error{
-			"invite": func() error { return w.auth.Invite(w.ctx, admin.Actor, invitee(domain.RoleUser), faults()) },
+			"invite": func() error { return w.auth.Invite(w.ctx, admin.Actor, invitee(domain.RoleUser), nil, faults()) },
 			"change password": func() error {
-				return w.auth.ChangePassword(w.ctx, domain.Actor{ID: u.ID}, goodPassword, "an entirely new one", address, faults())
+				return w.auth.ChangePassword(w.ctx, domain.Actor{ID: u.ID}, goodPassword, "an entirely new one", faults())
 			},
-			"forgot":           func() error { return w.auth.Forgot(w.ctx, u.Email, faults()) },
-			"reset":            func() error { return w.auth.Reset(w.ctx, reset, "an entirely new one", faults()) },
-			"login":            func() error { _, err := w.auth.Login(w.ctx, u.Email, goodPassword, address, faults()); return err },
-			"refresh":          func() error { _, err := w.auth.Refresh(w.ctx, admin.access, admin.refresh, faults()); return err },
-			"update a user":    func() error { return w.users.Update(w.ctx, admin.Actor, u.ID, invitee(domain.RoleUser), faults()) },
-			"category":         func() error { _, err := w.categories.Create(w.ctx, admin.Actor, "x", faults()); return err },
-			"product":          func() error { _, err := w.products.Create(w.ctx, admin.Actor, input, faults()); return err },
-			"update a product": func() error { _, err := w.products.Update(w.ctx, admin.Actor, p.ID, input, faults()); return err },
+			"forgot": func() error { return w.auth.Forgot(w.ctx, domain.Stranger(address), u.Email, faults()) },
+			"reset": func() error {
+				return w.auth.Reset(w.ctx, domain.Stranger(address), reset, "an entirely new one", faults())
+			},
+			"login": func() error {
+				_, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, faults())
+				return err
+			},
+			"refresh": func() error {
+				_, err := w.auth.Refresh(w.ctx, domain.Stranger(address), admin.access, admin.refresh, faults())
+				return err
+			},
+			"update a user": func() error { return w.users.Update(w.ctx, admin.Actor, u.ID, invitee(domain.RoleUser), faults()) },
+			"category":      func() error { _, err := w.categories.Create(w.ctx, admin.Actor, "x", nil, faults()); return err },
+			"product":       func() error { _, err := w.products.Create(w.ctx, admin.Actor, input, nil, faults()); return err },
+			"update a product": func() error {
+				_, err := w.products.Update(w.ctx, admin.Actor, p.ID, input, domain.Expectation{}, faults())
+				return err
+			},
 			"adjust": func() error {
-				_, err := w.products.Adjust(w.ctx, admin.Actor, p.ID, service.Adjustment{}, faults())
+				_, err := w.products.Adjust(w.ctx, admin.Actor, p.ID, service.Adjustment{}, domain.Expectation{}, faults())
 				return err
 			},
 			"order": func() error {
-				_, err := w.orders.Place(w.ctx, admin.Actor, service.NewOrder{ItemID: p.ID, Quantity: 1, State: domain.OrderDraft}, faults())
+				_, err := w.orders.Place(w.ctx, admin.Actor, service.NewOrder{ItemID: p.ID, Quantity: 1, State: domain.OrderDraft}, nil, faults())
 				return err
 			},
 			"edit an order": func() error {
-				_, err := w.orders.Edit(w.ctx, admin.Actor, o.ID, service.OrderText{Quantity: 1}, faults())
+				_, err := w.orders.Edit(w.ctx, admin.Actor, o.ID, service.OrderText{Quantity: 1}, domain.Expectation{}, faults())
 				return err
 			},
 			"move": func() error {
-				_, err := w.orders.Move(w.ctx, admin.Actor, o.ID, domain.OrderReady, faults())
+				_, err := w.orders.Move(w.ctx, admin.Actor, o.ID, domain.OrderReady, domain.Expectation{}, faults())
 				return err
 			},
 		} {

@@ -177,6 +177,7 @@ func (w *world) exec(statements ...string) {
 
 var tables = []string{
 	"users", "sessions", "refresh_tokens", "one_time_tokens", "login_failures", "categories", "products", "orders", "order_steps", "movements", "outbox", "deliveries",
+	"attempts", "audit_log", "audit_head",
 }
 
 // dump gives all that is stored: the rows of every table, and the names of the pictures.
@@ -253,7 +254,7 @@ func (w *world) draft(role domain.Role) domain.User {
 	w.t.Helper()
 	admin := w.user(domain.RoleAdmin)
 	email := "draft_" + serial() + "@example.com"
-	w.ok(w.auth.Invite(w.ctx, domain.Actor{ID: admin.ID, Role: admin.Role}, service.Invitee{Email: email, FirstName: "Drew", LastName: "Aft", Role: role}, nil))
+	w.ok(w.auth.Invite(w.ctx, domain.Actor{ID: admin.ID, Role: admin.Role}, service.Invitee{Email: email, FirstName: "Drew", LastName: "Aft", Role: role}, nil, nil))
 	u, err := w.store.Users.ByEmail(w.ctx, email)
 	w.ok(err)
 	return u
@@ -270,9 +271,9 @@ type actor struct {
 // login opens a session for a user, as a login would.
 func (w *world) login(u domain.User) actor {
 	w.t.Helper()
-	pair, err := w.auth.Login(w.ctx, u.Email, goodPassword, address, nil)
+	pair, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, nil)
 	w.ok(err)
-	who, err := w.auth.Authenticate(w.ctx, pair.Access)
+	who, err := w.auth.Authenticate(w.ctx, pair.Access, address)
 	w.ok(err)
 	return actor{who, u, pair.Refresh, pair.Access}
 }
@@ -299,7 +300,7 @@ func (w *world) session(u domain.User) actor {
 // live says whether somebody's session can still be used.
 func (w *world) live(a actor) bool {
 	w.t.Helper()
-	_, err := w.auth.Authenticate(w.ctx, a.access)
+	_, err := w.auth.Authenticate(w.ctx, a.access, address)
 	if err != nil {
 		w.refuses(err, domain.KindUnauthenticated, "authorization")
 	}
@@ -316,7 +317,7 @@ func (w *world) category() domain.Category {
 // product makes a product, with a picture if there is one.
 func (w *world) product(in domain.Category, quantity int64, picture []byte) domain.Product {
 	w.t.Helper()
-	p, err := w.products.Create(w.ctx, w.as(domain.RoleAdmin).Actor, service.ProductInput{Name: "Product " + serial(), Category: in.Name, Quantity: &quantity, Image: picture}, nil)
+	p, err := w.products.Create(w.ctx, w.as(domain.RoleAdmin).Actor, service.ProductInput{Name: "Product " + serial(), Category: in.Name, Quantity: &quantity, Image: picture}, nil, nil)
 	w.ok(err)
 	return p
 }
@@ -329,10 +330,10 @@ func (w *world) order(p domain.Product, quantity int64, state domain.OrderState)
 		domain.OrderDraft: {domain.OrderDraft}, domain.OrderPending: {domain.OrderPending}, domain.OrderReady: {domain.OrderPending, domain.OrderReady},
 		domain.OrderCompleted: {domain.OrderPending, domain.OrderReady, domain.OrderCompleted}, domain.OrderCancelled: {domain.OrderDraft, domain.OrderCancelled},
 	}[state]
-	o, err := w.orders.Place(w.ctx, admin, service.NewOrder{ItemID: p.ID, Client: "Client", Quantity: quantity, State: path[0]}, nil)
+	o, err := w.orders.Place(w.ctx, admin, service.NewOrder{ItemID: p.ID, Client: "Client", Quantity: quantity, State: path[0]}, nil, nil)
 	w.ok(err)
 	for _, to := range path[1:] {
-		o, err = w.orders.Move(w.ctx, admin, o.ID, to, nil)
+		o, err = w.orders.Move(w.ctx, admin, o.ID, to, domain.Expectation{}, nil)
 		w.ok(err)
 	}
 	return o
