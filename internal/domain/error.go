@@ -21,6 +21,10 @@ const (
 	KindNotFound
 	// KindConflict is a well-formed request that the present state of the data forbids.
 	KindConflict
+	// KindPrecondition is a change that the caller made to depend on a version that is no longer there.
+	KindPrecondition
+	// KindReused is a key that the caller has used for something else.
+	KindReused
 	// KindThrottled is a caller who asks too often; RetryAfter says when to come back.
 	KindThrottled
 	// KindUnavailable is a fault of a part behind us that is expected to pass; RetryAfter says when to come back.

@@ -39,6 +39,8 @@ var statuses = map[domain.Kind]int{
 	domain.KindForbidden:       http.StatusForbidden,
 	domain.KindNotFound:        http.StatusNotFound,
 	domain.KindConflict:        http.StatusConflict,
+	domain.KindPrecondition:    http.StatusPreconditionFailed,
+	domain.KindReused:          http.StatusUnprocessableEntity,
 	domain.KindThrottled:       http.StatusTooManyRequests,
 	domain.KindUnavailable:     http.StatusServiceUnavailable,
 }

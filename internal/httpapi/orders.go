@@ -49,6 +49,7 @@ func newOrderBody[I any](o domain.Order, item func(domain.Product) I) orderBody[
 }
 
 func (h orderHandlers) write(c *gin.Context, status int, o domain.Order) error {
+	writeVersion(c, o.Version)
 	c.PureJSON(status, newOrderBody(o, h.pictures.productBody))
 	return nil
 }
@@ -141,7 +142,7 @@ func (h orderHandlers) edit(c *gin.Context) error {
 	if in.Quantity != nil {
 		text.Quantity = *in.Quantity
 	}
-	order, err := h.orders.Edit(c.Request.Context(), actorOf(c), id, text, faults)
+	order, err := h.orders.Edit(c.Request.Context(), actorOf(c), id, text, expectation(c), faults)
 	if err != nil {
 		return err
 	}
@@ -161,7 +162,7 @@ func (h orderHandlers) move(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	order, err := h.orders.Move(c.Request.Context(), actorOf(c), id, domain.OrderState(in.Transition), faults)
+	order, err := h.orders.Move(c.Request.Context(), actorOf(c), id, domain.OrderState(in.Transition), expectation(c), faults)
 	if err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (h orderHandlers) delete(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.orders.Delete(c.Request.Context(), actorOf(c), id); err != nil {
+	if err := h.orders.Delete(c.Request.Context(), actorOf(c), id, expectation(c)); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)

@@ -37,6 +37,7 @@ func (base pictureURLs) productBody(p domain.Product) productBody {
 }
 
 func (h productHandlers) write(c *gin.Context, status int, p domain.Product) error {
+	writeVersion(c, p.Version)
 	c.PureJSON(status, h.pictures.productBody(p))
 	return nil
 }
@@ -141,7 +142,7 @@ func (h productHandlers) update(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	product, err := h.products.Update(c.Request.Context(), actorOf(c), id, in, faults)
+	product, err := h.products.Update(c.Request.Context(), actorOf(c), id, in, expectation(c), faults)
 	if err != nil {
 		return err
 	}
@@ -172,7 +173,7 @@ func (h productHandlers) adjust(c *gin.Context) error {
 	case in.Delta != nil && *in.Delta == 0:
 		faults.Add("delta", "The delta must not be 0")
 	}
-	product, err := h.products.Adjust(c.Request.Context(), actorOf(c), id, service.Adjustment{Quantity: in.Quantity, Delta: in.Delta, Note: in.Note}, faults)
+	product, err := h.products.Adjust(c.Request.Context(), actorOf(c), id, service.Adjustment{Quantity: in.Quantity, Delta: in.Delta, Note: in.Note}, expectation(c), faults)
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (h productHandlers) delete(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.products.Delete(c.Request.Context(), actorOf(c), id); err != nil {
+	if err := h.products.Delete(c.Request.Context(), actorOf(c), id, expectation(c)); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)

@@ -146,8 +146,8 @@ func New(s Services, c Config) (http.Handler, error) {
 	return harden(cors.New(cors.Options{
 		AllowedOrigins: c.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", headerRequestID},
-		ExposedHeaders: []string{"Location", "Retry-After", headerRequestID},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", headerRequestID},
+		ExposedHeaders: []string{"ETag", "Location", "Retry-After", headerRequestID},
 		MaxAge:         600,
 	}).Handler(e)), nil
 }

@@ -104,11 +104,11 @@ type OrderText struct {
 
 // Edit changes what an order says. It returns KindForbidden, KindNotFound on `id`, KindInvalid for faults, and KindConflict on `state` for a final
 // order, on `quantity` if the item has less or has given it already, and on `request` if someone else changed the order meanwhile.
-func (s *Orders) Edit(ctx context.Context, actor domain.Actor, id uuid.UUID, in OrderText, faults domain.Faults) (domain.Order, error) {
+func (s *Orders) Edit(ctx context.Context, actor domain.Actor, id uuid.UUID, in OrderText, expected domain.Expectation, faults domain.Faults) (domain.Order, error) {
 	if err := actor.Require(domain.EditOrders); err != nil {
 		return domain.Order{}, err
 	}
-	return s.change(ctx, id, faults, func(tx *repository.Store, order *domain.Order, now time.Time) error {
+	return s.change(ctx, id, expected, faults, func(tx *repository.Store, order *domain.Order, now time.Time) error {
 		if err := order.Edit(in.Client, in.Description, in.Quantity, now); err != nil {
 			return err
 		}
@@ -119,11 +119,11 @@ func (s *Orders) Edit(ctx context.Context, actor domain.Actor, id uuid.UUID, in 
 // Move takes an order one step further, with the stock that the step takes or gives back. It returns KindForbidden if the role is too low for
 // the step, KindNotFound on `id`, KindInvalid for faults, and KindConflict on `transition` if there is no such step (any more) and on
 // `quantity` if the item has too little.
-func (s *Orders) Move(ctx context.Context, actor domain.Actor, id uuid.UUID, to domain.OrderState, faults domain.Faults) (domain.Order, error) {
+func (s *Orders) Move(ctx context.Context, actor domain.Actor, id uuid.UUID, to domain.OrderState, expected domain.Expectation, faults domain.Faults) (domain.Order, error) {
 	if err := actor.Require(domain.MoveOrders); err != nil {
 		return domain.Order{}, err
 	}
-	return s.change(ctx, id, faults, func(tx *repository.Store, order *domain.Order, now time.Time) error {
+	return s.change(ctx, id, expected, faults, func(tx *repository.Store, order *domain.Order, now time.Time) error {
 		from := order.State
 		movement, err := order.MoveTo(to, actor, now)
 		if err != nil {
@@ -141,11 +141,11 @@ func (s *Orders) Move(ctx context.Context, actor domain.Actor, id uuid.UUID, to 
 
 // Delete removes an order; what a Ready one has taken goes back first. It returns KindForbidden, KindNotFound on `id`, and KindConflict on
 // `request` if someone else changed the order meanwhile.
-func (s *Orders) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID) error {
+func (s *Orders) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID, expected domain.Expectation) error {
 	if err := actor.Require(domain.DeleteOrders); err != nil {
 		return err
 	}
-	_, err := s.change(ctx, id, nil, func(tx *repository.Store, order *domain.Order, now time.Time) error {
+	_, err := s.change(ctx, id, expected, nil, func(tx *repository.Store, order *domain.Order, now time.Time) error {
 		if movement := order.Release(actor, now); movement != nil {
 			if err := move(ctx, tx, &order.Item, *movement); err != nil {
 				return err
@@ -156,13 +156,17 @@ func (s *Orders) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID) e
 	return err
 }
 
-// change loads an order, holds it, and lets f change it in the same transaction.
-func (s *Orders) change(ctx context.Context, id uuid.UUID, faults domain.Faults, f func(tx *repository.Store, order *domain.Order, now time.Time) error) (domain.Order, error) {
+// change loads an order, holds it, and lets f change it in the same transaction. It returns KindNotFound on `id`, and KindPrecondition if the
+// order is not in the version that was expected.
+func (s *Orders) change(ctx context.Context, id uuid.UUID, expected domain.Expectation, faults domain.Faults, f func(tx *repository.Store, order *domain.Order, now time.Time) error) (domain.Order, error) {
 	var order domain.Order
 	err := s.store.InTx(ctx, func(tx *repository.Store) error {
 		var err error
 		if order, err = tx.Orders.Lock(ctx, id); err != nil {
 			return faults.Beside(err)
+		}
+		if err := expected.Check(order.Version); err != nil {
+			return err
 		}
 		if err := faults.Err(); err != nil {
 			return err

@@ -124,7 +124,7 @@ func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain
 
 // Update changes a product. Without a quantity the stock stays as it is; without a picture the picture stays. It returns
 // KindForbidden, KindNotFound on `id`, and KindInvalid for faults, an unknown category and a bad picture among them.
-func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, faults domain.Faults) (domain.Product, error) {
+func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
@@ -150,7 +150,7 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if err != nil {
 			return err
 		}
-		if before, err = tx.Products.Lock(ctx, id); err != nil {
+		if before, err = lockProduct(ctx, tx, id, expected); err != nil {
 			return err
 		}
 		product = before
@@ -185,14 +185,14 @@ type Adjustment struct {
 
 // Adjust changes a product's stock by hand. It returns KindForbidden, KindNotFound on `id`, KindInvalid for faults, and KindConflict on
 // `delta` if the product has too little or would have too much.
-func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID, in Adjustment, faults domain.Faults) (domain.Product, error) {
+func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID, in Adjustment, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
 	var product domain.Product
 	err := s.store.InTx(ctx, func(tx *repository.Store) error {
 		var err error
-		if product, err = tx.Products.Lock(ctx, id); err != nil {
+		if product, err = lockProduct(ctx, tx, id, expected); err != nil {
 			return faults.Beside(err)
 		}
 		if err := faults.Err(); err != nil {
@@ -225,15 +225,26 @@ func (in Adjustment) delta(p domain.Product) (int64, error) {
 	return *in.Delta, nil
 }
 
-// Delete removes a product and its picture. It returns KindForbidden, KindNotFound on `id`, and KindConflict on `id` while it has an open order.
-func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID) error {
+// lockProduct holds a product that is about to be changed. It returns KindNotFound on `id`, and KindPrecondition if the product is not in
+// the version that was expected.
+func lockProduct(ctx context.Context, tx *repository.Store, id uuid.UUID, expected domain.Expectation) (domain.Product, error) {
+	product, err := tx.Products.Lock(ctx, id)
+	if err != nil {
+		return domain.Product{}, err
+	}
+	return product, expected.Check(product.Version)
+}
+
+// Delete removes a product and its picture. It returns KindForbidden, KindNotFound on `id`, KindConflict on `id` while it has an open
+// order, and KindPrecondition if it is not in the version that was expected.
+func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID, expected domain.Expectation) error {
 	if err := actor.Require(domain.DeleteProducts); err != nil {
 		return err
 	}
 	var product domain.Product
 	err := s.store.InTx(ctx, func(tx *repository.Store) error {
 		var err error
-		if product, err = tx.Products.Lock(ctx, id); err != nil {
+		if product, err = lockProduct(ctx, tx, id, expected); err != nil {
 			return err
 		}
 		// Counted after the lock is held: an order that was being placed is seen now, and no other can begin.
