@@ -33,7 +33,7 @@ func newCommand(environ []string) *cobra.Command {
 		SilenceUsage: true, SilenceErrors: true, RunE: serveCommand.RunE,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(serveCommand, adminCommand(load), usersCommand(load), healthcheckCommand(load))
+	root.AddCommand(serveCommand, adminCommand(load), usersCommand(load), stockCommand(load), auditCommand(load), healthcheckCommand(load))
 	return root
 }
 
@@ -75,24 +75,90 @@ func usersCommand(load loader) *cobra.Command {
 func operation(use, short string, load loader, do func(ctx context.Context, o *service.Operator, email, pass string) (string, error)) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := load()
-			if err != nil {
-				return err
-			}
-			store, err := repository.Open(cmd.Context(), c.DatabaseURL)
-			if err != nil {
-				return err
-			}
-			defer func() { _ = store.Close() }()
+		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error {
 			said, err := do(cmd.Context(), service.NewOperator(store, password.NewHasher(), c.PasswordMin, time.Now), args[0], c.AdminPassword)
 			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
 			return err
-		},
+		}),
 	}
+}
+
+// onStore opens the database for a command.
+func onStore(load loader, do func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c, err := load()
+		if err != nil {
+			return err
+		}
+		store, err := repository.Open(cmd.Context(), c.DatabaseURL)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = store.Close() }()
+		return do(cmd, c, store, args)
+	}
+}
+
+func stockCommand(load loader) *cobra.Command {
+	stock := &cobra.Command{Use: "stock", Short: "Look after the stock ledger"}
+	var repair bool
+	reconcile := &cobra.Command{
+		Use: "reconcile", Short: "Compare every product's quantity with the sum of its ledger; the exit status tells", Args: cobra.NoArgs,
+		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
+			return reconcile(cmd, service.NewOperator(store, password.NewHasher(), c.PasswordMin, time.Now), repair)
+		}),
+	}
+	reconcile.Flags().BoolVar(&repair, "repair", false, "add a movement to each ledger that does not add up; the quantity stays, and so does all history")
+	stock.AddCommand(reconcile)
+	return stock
+}
+
+func reconcile(cmd *cobra.Command, o *service.Operator, repair bool) error {
+	products, drifts, err := o.CompareStock(cmd.Context())
+	if err != nil {
+		return err
+	}
+	out := cmd.OutOrStdout()
+	for _, d := range drifts {
+		if _, err := fmt.Fprintf(out, "%s %q has %d, its ledger adds up to %d\n", d.ProductID, d.Name, d.Quantity, d.Ledger); err != nil {
+			return err
+		}
+		if repair {
+			if _, err := o.RepairStock(cmd.Context(), d.ProductID); err != nil {
+				return err
+			}
+		}
+	}
+	said := map[bool]string{false: "differ from their ledger", true: "were repaired"}[repair]
+	if _, err := fmt.Fprintf(out, "%d products compared, %d %s\n", products, len(drifts), said); err != nil {
+		return err
+	}
+	if len(drifts) > 0 && !repair {
+		return fmt.Errorf("%d products differ from their ledger", len(drifts))
+	}
+	return nil
+}
+
+func auditCommand(load loader) *cobra.Command {
+	audit := &cobra.Command{Use: "audit", Short: "Look after the audit log"}
+	audit.AddCommand(&cobra.Command{
+		Use: "verify", Short: "Check that no line of the audit log was changed or taken out; the exit status tells", Args: cobra.NoArgs,
+		RunE: onStore(load, func(cmd *cobra.Command, _ config.Config, store *repository.Store, _ []string) error {
+			lines, fault, err := service.NewAudit(store, time.Now).Verify(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if fault != "" {
+				return fmt.Errorf("the audit log is broken: %s", fault)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d lines checked, none changed or missing\n", lines)
+			return err
+		}),
+	})
+	return audit
 }
 
 // healthcheckCommand asks the running server whether it lives: for containers, whose image has no other program to ask with.

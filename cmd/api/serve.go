@@ -82,6 +82,8 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		Products:   service.NewProducts(store, pictures, now),
 		Pictures:   pictures,
 		Orders:     service.NewOrders(store, now),
+		Attempts:   service.NewAttempts(store, now),
+		Audit:      service.NewAudit(store, now),
 	}, httpapi.Config{
 		ImagesBaseURL: c.ImagesBaseURL, CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies, AuthRateLimit: c.AuthRateLimit,
 		Ready: []func(context.Context) error{store.Ping, mail.ready, func(context.Context) error {

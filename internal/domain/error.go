@@ -70,6 +70,11 @@ func Conflict(field, format string, args ...any) *Error {
 	return newError(KindConflict, field, format, args...)
 }
 
+// Reused makes a KindReused about one field.
+func Reused(field, format string, args ...any) *Error {
+	return newError(KindReused, field, format, args...)
+}
+
 // NotFound makes a KindNotFound about one field.
 func NotFound(field, format string, args ...any) *Error {
 	return newError(KindNotFound, field, format, args...)

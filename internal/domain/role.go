@@ -71,6 +71,7 @@ const (
 	EditOrders       Permission = "change transactions"
 	DeleteOrders     Permission = "delete transactions"
 	OwnAccount       Permission = "use the own account"
+	ReadAudit        Permission = "read the audit log"
 )
 
 // lowest is the role table: the lowest role that has each permission. What is not listed nobody may.
@@ -89,6 +90,7 @@ var lowest = map[Permission]Role{
 	EditOrders:       RoleManager,
 	DeleteOrders:     RoleAdmin,
 	OwnAccount:       RoleReadonlyUser,
+	ReadAudit:        RoleAdmin,
 }
 
 // LowestRole gives the lowest role that has the permission.
@@ -102,7 +104,11 @@ type Actor struct {
 	ID        uuid.UUID
 	Role      Role
 	SessionID uuid.UUID
+	Address   string // where the call came from
 }
+
+// Stranger is somebody who has not shown who they are.
+func Stranger(address string) Actor { return Actor{Address: address} }
 
 // Require returns a KindForbidden unless the actor's role has the permission.
 func (a Actor) Require(p Permission) error {

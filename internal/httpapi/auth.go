@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/service"
@@ -32,7 +33,7 @@ func (h authHandlers) login(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := h.auth.Login(c.Request.Context(), in.Email, in.Password, address(c), faults)
+	tokens, err := h.auth.Login(c.Request.Context(), stranger(c), in.Email, in.Password, faults)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func (h authHandlers) register(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := h.auth.Register(c.Request.Context(), in.Token, in.Username, in.Password, faults)
+	tokens, err := h.auth.Register(c.Request.Context(), stranger(c), in.Token, in.Username, in.Password, faults)
 	if err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (h authHandlers) refresh(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := h.auth.Refresh(c.Request.Context(), access, in.RefreshToken, faults)
+	tokens, err := h.auth.Refresh(c.Request.Context(), stranger(c), access, in.RefreshToken, faults)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (h authHandlers) changePassword(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.auth.ChangePassword(c.Request.Context(), actorOf(c), in.CurrentPassword, in.NewPassword, address(c), faults); err != nil {
+	if err := h.auth.ChangePassword(c.Request.Context(), actorOf(c), in.CurrentPassword, in.NewPassword, faults); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)
@@ -111,7 +112,7 @@ func (h authHandlers) forgot(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.auth.Forgot(c.Request.Context(), in.Email, faults); err != nil {
+	if err := h.auth.Forgot(c.Request.Context(), stranger(c), in.Email, faults); err != nil {
 		return err
 	}
 	c.Status(http.StatusAccepted)
@@ -128,7 +129,7 @@ func (h authHandlers) reset(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.auth.Reset(c.Request.Context(), in.Token, in.Password, faults); err != nil {
+	if err := h.auth.Reset(c.Request.Context(), stranger(c), in.Token, in.Password, faults); err != nil {
 		return err
 	}
 	c.Status(http.StatusNoContent)
@@ -152,9 +153,14 @@ func (h authHandlers) invite(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.auth.Invite(c.Request.Context(), actorOf(c), in.invitee(), faults); err != nil {
+	if err := h.auth.Invite(c.Request.Context(), actorOf(c), in.invitee(), attemptOf(c), faults); err != nil {
 		return err
 	}
+	return h.invited(c, uuid.Nil)
+}
+
+// invited answers an invitation; there is nothing to tell of it.
+func (h authHandlers) invited(c *gin.Context, _ uuid.UUID) error {
 	c.Status(http.StatusCreated)
 	return nil
 }

@@ -44,12 +44,25 @@ func (h categoryHandlers) create(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	category, err := h.categories.Create(c.Request.Context(), actorOf(c), in.Name, faults)
+	category, err := h.categories.Create(c.Request.Context(), actorOf(c), in.Name, attemptOf(c), faults)
 	if err != nil {
 		return err
 	}
+	return h.created(c, category)
+}
+
+func (h categoryHandlers) created(c *gin.Context, category domain.Category) error {
 	c.PureJSON(http.StatusCreated, categoryBody{category.ID, category.Name})
 	return nil
+}
+
+// createdBefore answers a creation whose answer was lost.
+func (h categoryHandlers) createdBefore(c *gin.Context, id uuid.UUID) error {
+	category, err := h.categories.ByID(c.Request.Context(), actorOf(c), id)
+	if err != nil {
+		return err
+	}
+	return h.created(c, category)
 }
 
 func (h categoryHandlers) delete(c *gin.Context) error {

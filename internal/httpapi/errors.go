@@ -66,6 +66,7 @@ func (a *api) writeError(c *gin.Context, err error) {
 	if status == http.StatusUnauthorized {
 		c.Header("WWW-Authenticate", "Bearer")
 	}
+	a.noteRefusal(c, status)
 	if status >= http.StatusInternalServerError {
 		a.log.LogAttrs(c.Request.Context(), slog.LevelError, "request failed", slog.String("method", c.Request.Method), slog.String("route", c.FullPath()),
 			slog.Int("status", status), slog.String("requestId", requestID(c)), slog.Any("error", err))
@@ -76,6 +77,21 @@ func (a *api) writeError(c *gin.Context, err error) {
 	c.Header("Cache-Control", "no-store")
 	c.Abort()
 	c.PureJSON(status, body)
+}
+
+// noteRefusal has the audit log tell who was kept from what. Throttling is told once a minute for an address, or it would be a way to fill the log.
+func (a *api) noteRefusal(c *gin.Context, status int) {
+	actor, known := c.Get(keyActor)
+	var err error
+	switch {
+	case status == http.StatusForbidden && known:
+		err = a.Audit.Refused(c.Request.Context(), actor.(domain.Actor), domain.AuditAccessRefused, c.Request.Method+" "+c.FullPath())
+	case status == http.StatusTooManyRequests && a.throttle.tellOnce(address(c)):
+		err = a.Audit.Refused(c.Request.Context(), stranger(c), domain.AuditThrottled, c.Request.Method+" "+c.FullPath())
+	}
+	if err != nil {
+		a.log.ErrorContext(c.Request.Context(), "a refusal is missing in the audit log", "requestId", requestID(c), "error", err)
+	}
 }
 
 // retryAfter gives whole seconds, rounded up.

@@ -103,7 +103,7 @@ func (a *api) authenticate(c *gin.Context) {
 	access, err := bearer(c)
 	if err == nil {
 		var actor domain.Actor
-		if actor, err = a.Auth.Authenticate(c.Request.Context(), access); err == nil {
+		if actor, err = a.Auth.Authenticate(c.Request.Context(), access, address(c)); err == nil {
 			c.Set(keyActor, actor)
 			return
 		}
@@ -132,6 +132,9 @@ func (a *api) require(p domain.Permission) gin.HandlerFunc {
 		}
 	}
 }
+
+// stranger is a caller who has not shown who they are.
+func stranger(c *gin.Context) domain.Actor { return domain.Stranger(address(c)) }
 
 func actorOf(c *gin.Context) domain.Actor { return c.MustGet(keyActor).(domain.Actor) }
 

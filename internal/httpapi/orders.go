@@ -103,12 +103,25 @@ func (h orderHandlers) place(c *gin.Context) error {
 	if in.Quantity != nil {
 		order.Quantity = *in.Quantity
 	}
-	placed, err := h.orders.Place(c.Request.Context(), actorOf(c), order, faults)
+	placed, err := h.orders.Place(c.Request.Context(), actorOf(c), order, attemptOf(c), faults)
 	if err != nil {
 		return err
 	}
-	c.Header("Location", "/products/orders/"+placed.ID.String())
-	return h.write(c, http.StatusCreated, placed)
+	return h.placed(c, placed)
+}
+
+func (h orderHandlers) placed(c *gin.Context, order domain.Order) error {
+	c.Header("Location", "/products/orders/"+order.ID.String())
+	return h.write(c, http.StatusCreated, order)
+}
+
+// placedBefore answers an order whose answer was lost.
+func (h orderHandlers) placedBefore(c *gin.Context, id uuid.UUID) error {
+	order, err := h.orders.ByID(c.Request.Context(), actorOf(c), id)
+	if err != nil {
+		return err
+	}
+	return h.placed(c, order)
 }
 
 func (h orderHandlers) byID(c *gin.Context) error {

@@ -125,12 +125,25 @@ func (h productHandlers) create(c *gin.Context) error {
 	if in.Quantity == nil && !faults.Has("quantity") {
 		faults.Add("quantity", "The quantity is required")
 	}
-	product, err := h.products.Create(c.Request.Context(), actorOf(c), in, faults)
+	product, err := h.products.Create(c.Request.Context(), actorOf(c), in, attemptOf(c), faults)
 	if err != nil {
 		return err
 	}
+	return h.created(c, product)
+}
+
+func (h productHandlers) created(c *gin.Context, product domain.Product) error {
 	c.Header("Location", "/products/"+product.ID.String())
 	return h.write(c, http.StatusCreated, product)
+}
+
+// createdBefore answers a creation whose answer was lost.
+func (h productHandlers) createdBefore(c *gin.Context, id uuid.UUID) error {
+	product, err := h.products.ByID(c.Request.Context(), actorOf(c), id)
+	if err != nil {
+		return err
+	}
+	return h.created(c, product)
 }
 
 func (h productHandlers) update(c *gin.Context) error {

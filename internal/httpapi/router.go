@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 	"github.com/rs/cors"
 
 	"inventoryhub/internal/domain"
@@ -23,6 +24,8 @@ type Services struct {
 	Products   *service.Products
 	Pictures   *service.Pictures
 	Orders     *service.Orders
+	Attempts   *service.Attempts
+	Audit      *service.Audit
 }
 
 // Config is what the edge needs beside the use cases.
@@ -54,6 +57,8 @@ type route struct {
 	throttled    bool // counted against the tries of the caller's address
 	upload       bool // may carry a picture, and take longer
 	handle       func(*gin.Context) error
+	// again answers a request that was carried out under an Idempotency-Key but whose answer was lost. A route without it takes no such key.
+	again func(c *gin.Context, result uuid.UUID) error
 }
 
 func (a *api) routes() []route {
@@ -63,6 +68,7 @@ func (a *api) routes() []route {
 	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL)}
 	orders := orderHandlers{a.Orders, pictureURLs(a.ImagesBaseURL)}
 	images := imageHandlers{a.Pictures}
+	audit := auditHandlers{a.Audit}
 	health := healthHandlers{a.Ready}
 	return []route{
 		{method: http.MethodPost, path: "/auth/login", open: true, throttled: true, handle: auth.login},
@@ -70,7 +76,7 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/auth/refresh", open: true, throttled: true, handle: auth.refresh},
 		{method: http.MethodPost, path: "/auth/forgot", open: true, throttled: true, handle: auth.forgot},
 		{method: http.MethodPost, path: "/auth/reset", open: true, throttled: true, handle: auth.reset},
-		{method: http.MethodPost, path: "/auth/invite", need: domain.InviteUsers, handle: auth.invite},
+		{method: http.MethodPost, path: "/auth/invite", need: domain.InviteUsers, handle: auth.invite, again: auth.invited},
 		{method: http.MethodPost, path: "/auth/logout", need: domain.OwnAccount, handle: auth.logout},
 		{method: http.MethodPut, path: "/auth/password", need: domain.OwnAccount, handle: auth.changePassword},
 
@@ -81,11 +87,11 @@ func (a *api) routes() []route {
 		{method: http.MethodDelete, path: "/users/:id", need: domain.ManageUsers, handle: users.delete},
 
 		{method: http.MethodGet, path: "/products/categories", need: domain.ReadCatalogue, handle: categories.list},
-		{method: http.MethodPost, path: "/products/categories", need: domain.ManageCategories, handle: categories.create},
+		{method: http.MethodPost, path: "/products/categories", need: domain.ManageCategories, handle: categories.create, again: categories.createdBefore},
 		{method: http.MethodDelete, path: "/products/categories/:name", need: domain.ManageCategories, handle: categories.delete},
 
 		{method: http.MethodGet, path: "/products", need: domain.ReadCatalogue, handle: products.list},
-		{method: http.MethodPost, path: "/products", need: domain.WriteProducts, upload: true, handle: products.create},
+		{method: http.MethodPost, path: "/products", need: domain.WriteProducts, upload: true, handle: products.create, again: products.createdBefore},
 		{method: http.MethodGet, path: "/products/:id", need: domain.ReadCatalogue, handle: products.byID},
 		{method: http.MethodPut, path: "/products/:id", need: domain.WriteProducts, upload: true, handle: products.update},
 		{method: http.MethodDelete, path: "/products/:id", need: domain.DeleteProducts, handle: products.delete},
@@ -93,12 +99,14 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/products/:id/movements", need: domain.ReadCatalogue, handle: products.movements},
 
 		{method: http.MethodGet, path: "/products/orders", need: domain.ListOrders, handle: orders.list},
-		{method: http.MethodPost, path: "/products/orders", need: domain.PlaceOrders, handle: orders.place},
+		{method: http.MethodPost, path: "/products/orders", need: domain.PlaceOrders, handle: orders.place, again: orders.placedBefore},
 		{method: http.MethodGet, path: "/products/orders/:id", need: domain.PlaceOrders, handle: orders.byID},
 		{method: http.MethodPut, path: "/products/orders/:id", need: domain.EditOrders, handle: orders.edit},
 		{method: http.MethodDelete, path: "/products/orders/:id", need: domain.DeleteOrders, handle: orders.delete},
 		{method: http.MethodGet, path: "/products/orders/:id/history", need: domain.PlaceOrders, handle: orders.history},
 		{method: http.MethodPatch, path: "/products/orders/state/:id", need: domain.MoveOrders, handle: orders.move},
+
+		{method: http.MethodGet, path: "/audit", need: domain.ReadAudit, handle: audit.list},
 
 		{method: http.MethodGet, path: "/images/:name", open: true, upload: true, handle: images.get},
 		{method: http.MethodGet, path: "/healthz", open: true, handle: health.alive},
@@ -146,8 +154,8 @@ func New(s Services, c Config) (http.Handler, error) {
 	return harden(cors.New(cors.Options{
 		AllowedOrigins: c.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "If-Match", headerRequestID},
-		ExposedHeaders: []string{"ETag", "Location", "Retry-After", headerRequestID},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", headerRequestID},
+		ExposedHeaders: []string{"ETag", "Idempotent-Replayed", "Location", "Retry-After", headerRequestID},
 		MaxAge:         600,
 	}).Handler(e)), nil
 }
@@ -205,6 +213,9 @@ func (a *api) chain(r route) []gin.HandlerFunc {
 	}
 	if !r.open {
 		chain = append(chain, a.authenticate, a.require(r.need))
+	}
+	if r.again != nil {
+		chain = append(chain, a.once(r.again))
 	}
 	return append(chain, a.handle(r.handle))
 }

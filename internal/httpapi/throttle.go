@@ -18,11 +18,12 @@ type throttle struct {
 
 	mu       sync.Mutex
 	seen     map[string]*rate.Limiter
+	told     map[string]bool // whose throttling was noted since the last sweep
 	sweepDue time.Time
 }
 
 func newThrottle(perMinute int, now func() time.Time) *throttle {
-	return &throttle{perMinute: perMinute, now: now, seen: map[string]*rate.Limiter{}}
+	return &throttle{perMinute: perMinute, now: now, seen: map[string]*rate.Limiter{}, told: map[string]bool{}}
 }
 
 // take says how long the address has to wait for its next try; 0 means that it has just been taken.
@@ -47,12 +48,25 @@ func (t *throttle) take(addr string) time.Duration {
 	return wait
 }
 
+// tellOnce says whether the throttling of an address is still to be noted in this minute.
+func (t *throttle) tellOnce(addr string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(t.now())
+	if t.told[addr] {
+		return false
+	}
+	t.told[addr] = true
+	return true
+}
+
 // sweep forgets, once a minute, the addresses that have all their tries again.
 func (t *throttle) sweep(now time.Time) {
 	if now.Before(t.sweepDue) {
 		return
 	}
 	t.sweepDue = now.Add(time.Minute)
+	clear(t.told)
 	for addr, l := range t.seen {
 		if l.TokensAt(now) >= float64(t.perMinute) {
 			delete(t.seen, addr)

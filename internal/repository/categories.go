@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
@@ -42,9 +43,18 @@ func (t Categories) Hold(ctx context.Context, name string) (domain.Category, err
 	return t.byName(t.write.WithContext(ctx).Clauses(forShare), name)
 }
 
+// ByID returns KindNotFound on `name`.
+func (t Categories) ByID(ctx context.Context, id uuid.UUID) (domain.Category, error) {
+	return takeCategory(t.read.WithContext(ctx).Where("id = ?", id), id.String())
+}
+
 func (t Categories) byName(db *gorm.DB, name string) (domain.Category, error) {
+	return takeCategory(db.Where("name_key = ?", domain.Fold(name)), name)
+}
+
+func takeCategory(db *gorm.DB, name string) (domain.Category, error) {
 	var c domain.Category
-	err := db.Where("name_key = ? AND deleted_at IS NULL", domain.Fold(name)).Take(&c).Error
+	err := db.Where("deleted_at IS NULL").Take(&c).Error
 	if isNoRow(err) {
 		return domain.Category{}, categoryNotFound(name)
 	}

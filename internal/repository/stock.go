@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -45,4 +46,49 @@ func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]do
 		return nil, 0, fail("list movements", err)
 	}
 	return movements, total, nil
+}
+
+// Drift is a product whose quantity is not the sum of its ledger. There should be none.
+type Drift struct {
+	ProductID uuid.UUID
+	Name      string
+	Quantity  int64
+	Ledger    int64 // the sum of the movements
+}
+
+// Drifts compares every product, deleted ones too, with its ledger.
+func (t Stock) Drifts(ctx context.Context) (products int64, drifts []Drift, err error) {
+	if err := t.read.WithContext(ctx).Model(&domain.Product{}).Count(&products).Error; err != nil {
+		return 0, nil, fail("count products", err)
+	}
+	err = t.read.WithContext(ctx).Raw(`SELECT p.id AS product_id, p.name, p.quantity, COALESCE(SUM(m.delta), 0) AS ledger
+		FROM products p LEFT JOIN movements m ON m.product_id = p.id GROUP BY p.id, p.name, p.quantity
+		HAVING p.quantity <> COALESCE(SUM(m.delta), 0) ORDER BY p.id`).Scan(&drifts).Error
+	if err != nil {
+		return 0, nil, fail("compare stock", err)
+	}
+	return products, drifts, nil
+}
+
+// Settle writes the movement that makes the ledger's sum the product's quantity again; the quantity stays, and so does everything written before. It gives
+// the difference, which is 0 if there was none any more.
+func (t Stock) Settle(ctx context.Context, product uuid.UUID, note string, now time.Time) (int64, error) {
+	var at struct{ Quantity, Version, Ledger int64 }
+	done := t.write.WithContext(ctx).Raw(`UPDATE products SET version = version + 1 WHERE id = ? RETURNING quantity, version,
+		(SELECT COALESCE(SUM(m.delta), 0) FROM movements m WHERE m.product_id = products.id) AS ledger`, product).Scan(&at)
+	if done.Error != nil {
+		return 0, fail("settle stock", done.Error)
+	}
+	delta := at.Quantity - at.Ledger
+	if done.RowsAffected == 0 || delta == 0 {
+		return 0, nil
+	}
+	m := domain.Movement{
+		ID: domain.NewID(), ProductID: product, ProductVersion: at.Version, Delta: delta, QuantityAfter: at.Quantity,
+		Reason: domain.MovementAdjusted, Note: note, CreatedAt: now,
+	}
+	if err := t.write.WithContext(ctx).Create(&m).Error; err != nil {
+		return 0, fail("write movement", err)
+	}
+	return delta, nil
 }

@@ -34,6 +34,8 @@ type Store struct {
 	Orders     Orders
 	Outbox     Outbox
 	Deliveries Deliveries
+	Attempts   Attempts
+	Audit      Audit
 
 	read, write *gorm.DB
 	closers     []func() error
@@ -52,7 +54,7 @@ func newStore(read, write *gorm.DB) *Store {
 	t := table{read: read, write: write}
 	return &Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
-		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t},
+		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
 		read: read, write: write,
 	}
 }
@@ -118,9 +120,11 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 	announced := false
 	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		tx := newStore(db, db)
-		err := f(tx)
+		if err := f(tx); err != nil {
+			return err
+		}
 		announced = tx.Outbox.added
-		return err
+		return tx.Audit.flush(ctx)
 	})
 	if err == nil && announced && s.wake != nil {
 		s.wake()

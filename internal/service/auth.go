@@ -42,7 +42,7 @@ type Tokens struct {
 
 // Authenticate finds out who calls from an access token, with the role that the database holds at this moment. It returns
 // KindUnauthenticated if the token is not valid, its session has ended or its user is gone.
-func (s *Auth) Authenticate(ctx context.Context, access string) (domain.Actor, error) {
+func (s *Auth) Authenticate(ctx context.Context, access, address string) (domain.Actor, error) {
 	claims, err := s.tokens.Verify(access)
 	if err != nil {
 		return domain.Actor{}, err
@@ -51,16 +51,17 @@ func (s *Auth) Authenticate(ctx context.Context, access string) (domain.Actor, e
 	if isKind(err, domain.KindNotFound) {
 		return domain.Actor{}, domain.Unauthenticated("authorization", "The session has ended")
 	}
+	actor.Address = address
 	return actor, err
 }
 
 // Login opens a session for an active user. For an unknown email, a wrong password, a draft and a deleted user it returns the same
 // KindUnauthenticated on `credentials` after the same work. It returns KindThrottled after too many wrong passwords.
-func (s *Auth) Login(ctx context.Context, email, pass, address string, faults domain.Faults) (Tokens, error) {
+func (s *Auth) Login(ctx context.Context, caller domain.Actor, email, pass string, faults domain.Faults) (Tokens, error) {
 	if err := faults.Err(); err != nil {
 		return Tokens{}, err
 	}
-	if err := s.countTry(ctx, email, address); err != nil {
+	if err := s.countTry(ctx, caller, email); err != nil {
 		return Tokens{}, err
 	}
 	user, err := s.store.Users.ByEmail(ctx, email)
@@ -77,13 +78,17 @@ func (s *Auth) Login(ctx context.Context, email, pass, address string, faults do
 		return Tokens{}, err
 	}
 	if !right {
-		return Tokens{}, domain.Unauthenticated("credentials", "The email or the password is wrong")
+		refused := domain.Unauthenticated("credentials", "The email or the password is wrong")
+		return Tokens{}, s.refuse(ctx, caller, domain.AuditLoginFailed, "account", domain.Fold(email), refused)
 	}
 	var opened session
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
-		if err := tx.Logins.Succeeded(ctx, domain.Fold(email), address, s.clock.now()); err != nil {
+		now := s.clock.now()
+		if err := tx.Logins.Succeeded(ctx, domain.Fold(email), caller.Address, now); err != nil {
 			return err
 		}
+		caller.ID = user.ID
+		note(tx, caller, domain.AuditLoggedIn, "user", user.ID.String(), nil, now)
 		opened, err = s.open(ctx, tx, user.ID)
 		return err
 	})
@@ -93,19 +98,31 @@ func (s *Auth) Login(ctx context.Context, email, pass, address string, faults do
 	return s.pair(opened)
 }
 
+// refuse notes a refusal, which is the answer all the same.
+func (s *Auth) refuse(ctx context.Context, caller domain.Actor, action domain.AuditAction, kind, target string, refused error) error {
+	err := s.store.InTx(ctx, func(tx *repository.Store) error {
+		note(tx, caller, action, kind, target, nil, s.clock.now())
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
 // countTry counts a try as failed until it proves right, so that many at once gain nothing. It returns KindThrottled if the address,
 // or the account as a whole, has to wait.
-func (s *Auth) countTry(ctx context.Context, email, address string) error {
+func (s *Auth) countTry(ctx context.Context, caller domain.Actor, email string) error {
 	account, now := domain.Fold(email), s.clock.now()
 	return s.store.InTx(ctx, func(tx *repository.Store) error {
-		own, others, err := tx.Logins.Failures(ctx, account, address, now)
+		own, others, err := tx.Logins.Failures(ctx, account, caller.Address, now)
 		if err != nil {
 			return err
 		}
 		if wait := own.LoginWait(others, now); wait > 0 {
 			return domain.Throttled(wait)
 		}
-		return tx.Logins.Failed(ctx, account, address, now)
+		return tx.Logins.Failed(ctx, account, caller.Address, now)
 	})
 }
 
@@ -134,7 +151,7 @@ func (s *Auth) pair(of session) (Tokens, error) {
 // Refresh exchanges an access token, which may have expired, and the refresh token of the same session for a new pair. It returns
 // KindUnauthenticated on `authorization` or `refreshToken`. A refresh token that is shown a second time ends its session. When
 // anything fails, the token is not spent.
-func (s *Auth) Refresh(ctx context.Context, access, refresh string, faults domain.Faults) (Tokens, error) {
+func (s *Auth) Refresh(ctx context.Context, caller domain.Actor, access, refresh string, faults domain.Faults) (Tokens, error) {
 	claims, err := s.tokens.VerifyExpired(access)
 	if err != nil {
 		return Tokens{}, err
@@ -166,13 +183,16 @@ func (s *Auth) Refresh(ctx context.Context, access, refresh string, faults domai
 		if err != nil {
 			return err
 		}
+		caller.ID = row.UserID
 		if reused = !spent; reused {
+			note(tx, caller, domain.AuditTokenReused, "user", row.UserID.String(), nil, now)
 			return tx.Sessions.End(ctx, row.ID, now) // kept, although the caller is refused
 		}
 		row.Touch(s.settings.RefreshTTL, now)
 		if err := tx.Sessions.Touch(ctx, row); err != nil {
 			return err
 		}
+		note(tx, caller, domain.AuditRefreshed, "user", row.UserID.String(), nil, now)
 		next.refresh = token.NewSecret()
 		return tx.Sessions.AddRefresh(ctx, domain.RefreshToken{Hash: token.Hash(next.refresh), SessionID: row.ID, CreatedAt: now})
 	})
@@ -187,18 +207,22 @@ func (s *Auth) Refresh(ctx context.Context, access, refresh string, faults domai
 
 // Logout ends the actor's session.
 func (s *Auth) Logout(ctx context.Context, actor domain.Actor) error {
-	return s.store.Sessions.End(ctx, actor.SessionID, s.clock.now())
+	return s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		note(tx, actor, domain.AuditLoggedOut, "user", actor.ID.String(), nil, now)
+		return tx.Sessions.End(ctx, actor.SessionID, now)
+	})
 }
 
 // ChangePassword sets the actor's password, ends their other sessions and voids their resets. It returns KindInvalid on `currentPassword`
 // and `newPassword`, and KindThrottled after too many wrong ones.
-func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, next, address string, faults domain.Faults) error {
+func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, next string, faults domain.Faults) error {
 	user, err := s.store.Users.ByID(ctx, actor.ID)
 	if err != nil {
 		return err
 	}
 	if !faults.Has("currentPassword") {
-		if err := s.countTry(ctx, user.Email, address); err != nil {
+		if err := s.countTry(ctx, actor, user.Email); err != nil {
 			return err
 		}
 		right, err := s.hasher.Verify(ctx, current, *user.PasswordHash)
@@ -206,7 +230,7 @@ func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, 
 			return err
 		}
 		if right {
-			if err := s.store.Logins.Succeeded(ctx, user.EmailKey, address, s.clock.now()); err != nil {
+			if err := s.store.Logins.Succeeded(ctx, user.EmailKey, actor.Address, s.clock.now()); err != nil {
 				return err
 			}
 		} else {
@@ -217,7 +241,10 @@ func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, 
 	if err := faults.Err(); err != nil {
 		return err
 	}
-	return s.setPassword(ctx, user.ID, actor.SessionID, next, nil)
+	return s.setPassword(ctx, user.ID, actor.SessionID, next, func(tx *repository.Store, now time.Time) error {
+		note(tx, actor, domain.AuditPasswordChanged, "user", user.ID.String(), nil, now)
+		return nil
+	})
 }
 
 // checkPassword notes what is wrong with a new password, unless it is noted already that there is none.
@@ -230,7 +257,7 @@ func (s *Auth) checkPassword(faults *domain.Faults, field, pass string, own ...s
 	}
 }
 
-// setPassword ends all sessions but the one to keep. before, if given, runs first in the same transaction.
+// setPassword ends all sessions but the one to keep. before runs first in the same transaction.
 func (s *Auth) setPassword(ctx context.Context, user, keep uuid.UUID, pass string, before func(*repository.Store, time.Time) error) error {
 	hash, err := s.hasher.Hash(ctx, pass)
 	if err != nil {
@@ -238,10 +265,8 @@ func (s *Auth) setPassword(ctx context.Context, user, keep uuid.UUID, pass strin
 	}
 	return s.store.InTx(ctx, func(tx *repository.Store) error {
 		now := s.clock.now()
-		if before != nil {
-			if err := before(tx, now); err != nil {
-				return err
-			}
+		if err := before(tx, now); err != nil {
+			return err
 		}
 		return savePassword(ctx, tx, user, keep, hash, now)
 	})
@@ -263,13 +288,13 @@ const forgotTime = 250 * time.Millisecond
 
 // Forgot mails a reset token to an active user, at most three an hour, and nothing to anybody else. The answer tells nothing, not even
 // by its time.
-func (s *Auth) Forgot(ctx context.Context, email string, faults domain.Faults) error {
+func (s *Auth) Forgot(ctx context.Context, caller domain.Actor, email string, faults domain.Faults) error {
 	if err := faults.Err(); err != nil {
 		return err
 	}
 	enough := time.NewTimer(forgotTime)
 	defer enough.Stop()
-	err := s.sendReset(ctx, email)
+	err := s.sendReset(ctx, caller, email)
 	select {
 	case <-enough.C:
 	case <-ctx.Done():
@@ -277,13 +302,17 @@ func (s *Auth) Forgot(ctx context.Context, email string, faults domain.Faults) e
 	return err
 }
 
-func (s *Auth) sendReset(ctx context.Context, email string) error {
-	err := s.store.InTx(ctx, func(tx *repository.Store) error {
+func (s *Auth) sendReset(ctx context.Context, caller domain.Actor, email string) error {
+	return s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		note(tx, caller, domain.AuditResetRequested, "account", domain.Fold(email), nil, now)
 		user, err := tx.Users.LockByEmail(ctx, email)
+		if isKind(err, domain.KindNotFound) {
+			return nil
+		}
 		if err != nil || user.Status != domain.UserActive {
 			return err
 		}
-		now := s.clock.now()
 		recent, err := tx.Tokens.CountSince(ctx, user.ID, domain.TokenPasswordReset, now.Add(-time.Hour))
 		if err != nil || recent >= domain.MaxResetsPerHour {
 			return err
@@ -295,10 +324,6 @@ func (s *Auth) sendReset(ctx context.Context, email string) error {
 				})
 			})
 	})
-	if isKind(err, domain.KindNotFound) {
-		return nil
-	}
-	return err
 }
 
 // issue replaces a user's token of the kind by a new one and announces it by the event that announce makes.
@@ -319,7 +344,7 @@ func issue(ctx context.Context, tx *repository.Store, t domain.OneTimeToken, ann
 }
 
 // Reset sets the password of whom a reset token was mailed to, and ends all their sessions. It returns KindInvalid on `token` and `password`.
-func (s *Auth) Reset(ctx context.Context, secret, pass string, faults domain.Faults) error {
+func (s *Auth) Reset(ctx context.Context, caller domain.Actor, secret, pass string, faults domain.Faults) error {
 	found, user, err := s.owner(ctx, domain.TokenPasswordReset, secret, domain.UserActive)
 	if err != nil {
 		return err
@@ -333,6 +358,8 @@ func (s *Auth) Reset(ctx context.Context, secret, pass string, faults domain.Fau
 		return err
 	}
 	return s.setPassword(ctx, user.ID, uuid.Nil, pass, func(tx *repository.Store, now time.Time) error {
+		caller.ID = user.ID
+		note(tx, caller, domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
 		return use(ctx, tx, *found, now, invalid)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
 )
@@ -29,15 +31,35 @@ func (s *Categories) List(ctx context.Context, actor domain.Actor) ([]domain.Cat
 }
 
 // Create makes a category. It returns KindForbidden, KindInvalid for faults, and KindConflict on `name` if there is one of that name.
-func (s *Categories) Create(ctx context.Context, actor domain.Actor, name string, faults domain.Faults) (domain.Category, error) {
+func (s *Categories) Create(ctx context.Context, actor domain.Actor, name string, attempt *domain.Attempt, faults domain.Faults) (domain.Category, error) {
 	if err := actor.Require(domain.ManageCategories); err != nil {
 		return domain.Category{}, err
 	}
 	if err := faults.Err(); err != nil {
 		return domain.Category{}, err
 	}
-	category := domain.NewCategory(name, s.clock.now())
-	return category, s.store.Categories.Create(ctx, category)
+	var category domain.Category
+	err := s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		category = domain.NewCategory(name, now)
+		if err := tx.Categories.Create(ctx, category); err != nil {
+			return err
+		}
+		note(tx, actor, domain.AuditCategoryCreated, "category", category.ID.String(), domain.AuditDetails{"name": name}, now)
+		return tx.Attempts.Made(ctx, attempt, category.ID)
+	})
+	if err != nil {
+		return domain.Category{}, err
+	}
+	return category, nil
+}
+
+// ByID gives a category. It returns KindNotFound on `name`.
+func (s *Categories) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (domain.Category, error) {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return domain.Category{}, err
+	}
+	return s.store.Categories.ByID(ctx, id)
 }
 
 // Delete removes a category and all products in it, or nothing. It returns KindForbidden, KindNotFound on `name`, and KindConflict on
@@ -67,6 +89,7 @@ func (s *Categories) Delete(ctx context.Context, actor domain.Actor, name string
 		if err := tx.Products.DeleteAllIn(ctx, category.ID, now); err != nil {
 			return err
 		}
+		note(tx, actor, domain.AuditCategoryDeleted, "category", category.ID.String(), domain.AuditDetails{"name": category.Name, "products": len(products)}, now)
 		return tx.Categories.Delete(ctx, category, now)
 	})
 	if err != nil {

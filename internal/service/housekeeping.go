@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
 )
 
@@ -38,6 +39,7 @@ func (s *Housekeeping) Run(ctx context.Context) error {
 		s.store.Tokens.Purge(ctx, now.Add(-keepTokens)),
 		s.store.Logins.Purge(ctx, now),
 		s.store.Outbox.Purge(ctx, now.Add(-keepOutbox)),
+		s.store.Attempts.Purge(ctx, now.Add(-domain.AttemptTTL)),
 		s.store.Deliveries.Purge(ctx, now.Add(-keepDeliveries)),
 		sweep,
 	)

@@ -21,7 +21,7 @@ type Invitee struct {
 // Invite makes a draft user and mails them an invitation; both happen or neither. A draft's email invites again: the names and
 // the role are updated and the old invitation stops working. It returns KindForbidden if the actor may not invite or not grant
 // the role, KindInvalid for faults, and KindConflict on `email` for an active user.
-func (s *Auth) Invite(ctx context.Context, actor domain.Actor, in Invitee, faults domain.Faults) error {
+func (s *Auth) Invite(ctx context.Context, actor domain.Actor, in Invitee, attempt *domain.Attempt, faults domain.Faults) error {
 	if err := actor.Require(domain.InviteUsers); err != nil {
 		return err
 	}
@@ -49,6 +49,10 @@ func (s *Auth) Invite(ctx context.Context, actor domain.Actor, in Invitee, fault
 		if err != nil {
 			return err
 		}
+		note(tx, actor, domain.AuditUserInvited, "user", user.ID.String(), domain.AuditDetails{"email": user.Email, "role": user.Role}, now)
+		if err := tx.Attempts.Made(ctx, attempt, user.ID); err != nil {
+			return err
+		}
 		return invite(ctx, tx, user, actor.ID, s.settings.InvitationTTL, now)
 	})
 }
@@ -70,7 +74,7 @@ func invite(ctx context.Context, tx *repository.Store, user domain.User, by uuid
 
 // Register makes the draft whom an invitation was mailed to an active user and logs them in. It returns KindInvalid on `token`, `username`
 // and `password`, and KindConflict on `username` if someone has it. The invitation is used up only if all goes well.
-func (s *Auth) Register(ctx context.Context, secret, username, pass string, faults domain.Faults) (Tokens, error) {
+func (s *Auth) Register(ctx context.Context, caller domain.Actor, secret, username, pass string, faults domain.Faults) (Tokens, error) {
 	const invalid = "The invitation token is not valid"
 	found, user, err := s.owner(ctx, domain.TokenInvitation, secret, domain.UserDraft)
 	if err != nil {
@@ -104,6 +108,8 @@ func (s *Auth) Register(ctx context.Context, secret, username, pass string, faul
 		if err := tx.Users.SaveActivation(ctx, user); err != nil {
 			return err
 		}
+		caller.ID = user.ID
+		note(tx, caller, domain.AuditUserRegistered, "user", user.ID.String(), domain.AuditDetails{"username": username}, now)
 		opened, err = s.open(ctx, tx, user.ID)
 		return err
 	})

@@ -13,6 +13,9 @@ import (
 	"inventoryhub/internal/token"
 )
 
+// commandLine is how the audit log names the operator.
+var commandLine = domain.Stranger("command line")
+
 // Operator is whoever can run commands on the server itself. No role stands above them, so that there is a way out when
 // the last Admin is gone or an Admin's account was stolen.
 type Operator struct {
@@ -65,6 +68,7 @@ func (s *Operator) CreateAdmin(ctx context.Context, email, pass string) (generat
 			return err
 		}
 		user.Activate(username, hash, now)
+		note(tx, commandLine, domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": email, "role": user.Role}, now)
 		return tx.Users.Create(ctx, user)
 	})
 	return generated, err
@@ -118,7 +122,9 @@ func (s *Operator) ResetPassword(ctx context.Context, email, pass string) (gener
 		return "", err
 	}
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
-		return savePassword(ctx, tx, user.ID, uuid.Nil, hash, s.clock.now())
+		now := s.clock.now()
+		note(tx, commandLine, domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
+		return savePassword(ctx, tx, user.ID, uuid.Nil, hash, now)
 	})
 	return generated, err
 }
@@ -130,6 +136,24 @@ func (s *Operator) Remove(ctx context.Context, email string) error {
 		if err != nil {
 			return err
 		}
-		return remove(ctx, tx, user, s.clock.now())
+		return remove(ctx, tx, commandLine, user, s.clock.now())
 	})
+}
+
+// CompareStock compares every product with its ledger and gives how many there are and those that differ.
+func (s *Operator) CompareStock(ctx context.Context) (products int64, drifts []repository.Drift, err error) {
+	return s.store.Stock.Drifts(ctx)
+}
+
+// RepairStock has the ledger of a product add up to its quantity again, by one more movement, and gives the difference.
+func (s *Operator) RepairStock(ctx context.Context, product uuid.UUID) (delta int64, err error) {
+	err = s.store.InTx(ctx, func(tx *repository.Store) error {
+		now := s.clock.now()
+		if delta, err = tx.Stock.Settle(ctx, product, "reconciled: the ledger did not add up to the quantity", now); err != nil || delta == 0 {
+			return err
+		}
+		note(tx, commandLine, domain.AuditStockRepaired, "product", product.String(), domain.AuditDetails{"delta": delta}, now)
+		return nil
+	})
+	return delta, err
 }

@@ -64,7 +64,7 @@ type NewOrder struct {
 
 // Place makes an order. It returns KindForbidden, KindInvalid for faults, an unknown item among them, and KindConflict on `quantity` if the
 // item has less.
-func (s *Orders) Place(ctx context.Context, actor domain.Actor, in NewOrder, faults domain.Faults) (domain.Order, error) {
+func (s *Orders) Place(ctx context.Context, actor domain.Actor, in NewOrder, attempt *domain.Attempt, faults domain.Faults) (domain.Order, error) {
 	if err := actor.Require(domain.PlaceOrders); err != nil {
 		return domain.Order{}, err
 	}
@@ -87,7 +87,11 @@ func (s *Orders) Place(ctx context.Context, actor domain.Actor, in NewOrder, fau
 		if order, err = domain.NewOrder(product, in.Client, in.Description, in.Quantity, in.State, actor.ID, now); err != nil {
 			return err
 		}
-		return tx.Orders.Create(ctx, order, domain.NewOrderStep(order, nil, actor.ID, now))
+		note(tx, actor, domain.AuditOrderPlaced, "order", order.ID.String(), domain.AuditDetails{"item": product.ID, "quantity": order.Quantity, "state": order.State}, now)
+		if err := tx.Orders.Create(ctx, order, domain.NewOrderStep(order, nil, actor.ID, now)); err != nil {
+			return err
+		}
+		return tx.Attempts.Made(ctx, attempt, order.ID)
 	})
 	if err != nil {
 		return domain.Order{}, err
@@ -109,9 +113,11 @@ func (s *Orders) Edit(ctx context.Context, actor domain.Actor, id uuid.UUID, in 
 		return domain.Order{}, err
 	}
 	return s.change(ctx, id, expected, faults, func(tx *repository.Store, order *domain.Order, now time.Time) error {
+		before := order.Quantity
 		if err := order.Edit(in.Client, in.Description, in.Quantity, now); err != nil {
 			return err
 		}
+		note(tx, actor, domain.AuditOrderEdited, "order", id.String(), domain.AuditDetails{"quantity": []int64{before, order.Quantity}}, now)
 		return tx.Orders.SaveText(ctx, *order)
 	})
 }
@@ -132,6 +138,7 @@ func (s *Orders) Move(ctx context.Context, actor domain.Actor, id uuid.UUID, to 
 		if err := tx.Orders.SaveState(ctx, *order, domain.NewOrderStep(*order, &from, actor.ID, now)); err != nil {
 			return err
 		}
+		note(tx, actor, domain.AuditOrderMoved, "order", id.String(), domain.AuditDetails{"from": from, "to": to}, now)
 		if movement == nil {
 			return nil
 		}
@@ -151,6 +158,7 @@ func (s *Orders) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID, e
 				return err
 			}
 		}
+		note(tx, actor, domain.AuditOrderDeleted, "order", id.String(), domain.AuditDetails{"state": order.State}, now)
 		return tx.Orders.Delete(ctx, *order, now)
 	})
 	return err

@@ -58,7 +58,7 @@ func (s *Products) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (
 }
 
 // Create makes a product with its first stock. It returns KindForbidden, and KindInvalid for faults, an unknown category and a bad picture among them.
-func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, faults domain.Faults) (domain.Product, error) {
+func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, attempt *domain.Attempt, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
@@ -79,6 +79,10 @@ func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInp
 		}
 		product = domain.NewProduct(in.Name, in.Description, category, image, now)
 		if err := tx.Products.Create(ctx, product); err != nil {
+			return err
+		}
+		note(tx, actor, domain.AuditProductCreated, "product", product.ID.String(), domain.AuditDetails{"name": in.Name, "quantity": *in.Quantity}, now)
+		if err := tx.Attempts.Made(ctx, attempt, product.ID); err != nil {
 			return err
 		}
 		return move(ctx, tx, &product, domain.NewMovement(product.ID, *in.Quantity, domain.MovementCreated, actor.ID, now))
@@ -161,6 +165,7 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if product.Version, err = tx.Products.SaveDescription(ctx, product); err != nil {
 			return err
 		}
+		note(tx, actor, domain.AuditProductUpdated, "product", id.String(), changes(before, product), now)
 		if in.Quantity == nil || *in.Quantity == product.Quantity {
 			return nil
 		}
@@ -174,6 +179,24 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		s.pictures.forget(ctx, before.Image)
 	}
 	return product, nil
+}
+
+// changes tells which fields of a product have other values now; those that are short with both.
+func changes(before, after domain.Product) domain.AuditDetails {
+	details := domain.AuditDetails{}
+	if before.Name != after.Name {
+		details["name"] = []string{before.Name, after.Name}
+	}
+	if before.CategoryName != after.CategoryName {
+		details["category"] = []string{before.CategoryName, after.CategoryName}
+	}
+	if before.Description != after.Description {
+		details["description"] = "changed"
+	}
+	if (before.Image == nil) != (after.Image == nil) || (before.Image != nil && *before.Image != *after.Image) {
+		details["image"] = "changed"
+	}
+	return details
 }
 
 // Adjustment is a change of stock by hand: either the count that there is, or the difference.
@@ -202,8 +225,10 @@ func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if err != nil {
 			return err
 		}
-		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, s.clock.now())
+		now := s.clock.now()
+		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, now)
 		m.Note = in.Note
+		note(tx, actor, domain.AuditProductAdjusted, "product", id.String(), domain.AuditDetails{"delta": delta}, now)
 		return move(ctx, tx, &product, m)
 	})
 	if err != nil {
@@ -255,7 +280,9 @@ func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if open > 0 {
 			return domain.Conflict("id", "The item '%s' has %d open transaction(s)", product.Name, open)
 		}
-		return tx.Products.Delete(ctx, id, s.clock.now())
+		now := s.clock.now()
+		note(tx, actor, domain.AuditProductDeleted, "product", id.String(), domain.AuditDetails{"name": product.Name, "quantity": product.Quantity}, now)
+		return tx.Products.Delete(ctx, id, now)
 	})
 	if err != nil {
 		return err

@@ -10,12 +10,18 @@ import (
 	"time"
 
 	"inventoryhub/internal/domain"
+	"inventoryhub/internal/repository"
 )
 
 // clock gives the time in UTC, cut to the milliseconds that the API shows and both databases keep.
 type clock func() time.Time
 
 func (c clock) now() time.Time { return c().UTC().Truncate(time.Millisecond) }
+
+// note has the audit log tell, in the same transaction, what the actor did to what.
+func note(tx *repository.Store, actor domain.Actor, action domain.AuditAction, kind, target string, details domain.AuditDetails, now time.Time) {
+	tx.Audit.Add(domain.NewAuditEntry(actor, action, domain.AuditTarget{Kind: kind, Name: target}, details, now))
+}
 
 // isKind says whether err is a refusal of the kind.
 func isKind(err error, kind domain.Kind) bool {

@@ -81,6 +81,11 @@ func (s *Users) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in
 		if err := tx.Users.SaveDescription(ctx, user); err != nil {
 			return err
 		}
+		details := domain.AuditDetails{"role": []domain.Role{before.Role, user.Role}}
+		if user.EmailKey != before.EmailKey {
+			details["email"] = []string{before.Email, user.Email}
+		}
+		note(tx, actor, domain.AuditUserUpdated, "user", id.String(), details, now)
 		if user.EmailKey == before.EmailKey {
 			return nil
 		}
@@ -127,11 +132,12 @@ func (s *Users) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID) er
 		if err != nil {
 			return err
 		}
-		return remove(ctx, tx, user, s.clock.now())
+		return remove(ctx, tx, actor, user, s.clock.now())
 	})
 }
 
-func remove(ctx context.Context, tx *repository.Store, user domain.User, now time.Time) error {
+func remove(ctx context.Context, tx *repository.Store, actor domain.Actor, user domain.User, now time.Time) error {
+	note(tx, actor, domain.AuditUserDeleted, "user", user.ID.String(), domain.AuditDetails{"email": user.Email, "role": user.Role}, now)
 	if err := tx.Users.Delete(ctx, user.ID, now); err != nil {
 		return err
 	}

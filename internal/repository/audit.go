@@ -1,0 +1,115 @@
+package repository
+
+import (
+	"context"
+	"fmt"
+
+	"inventoryhub/internal/domain"
+)
+
+// Audit is the audit log. Rows are only ever added; the database refuses anything else.
+type Audit struct {
+	table
+	pending []domain.AuditEntry
+}
+
+// auditRow names the table, which GORM would call otherwise.
+type auditRow struct{ domain.AuditEntry }
+
+// TableName is the table's name for GORM.
+func (auditRow) TableName() string { return "audit_log" }
+
+// Add has an entry written at the end of the transaction. It must be called inside [Store.InTx].
+func (t *Audit) Add(e domain.AuditEntry) { t.pending = append(t.pending, e) }
+
+// flush writes the entries. It is the last step before the commit, since from here on every other transaction waits for this one: the end of
+// the chain has one holder.
+func (t *Audit) flush(ctx context.Context) error {
+	if len(t.pending) == 0 {
+		return nil
+	}
+	var head struct {
+		Seq  int64
+		Hash string
+	}
+	err := t.write.WithContext(ctx).Raw("UPDATE audit_head SET seq = seq + ? WHERE id = 1 RETURNING seq, hash", len(t.pending)).Scan(&head).Error
+	if err != nil {
+		return fail("hold audit log", err)
+	}
+	rows, hash := make([]auditRow, len(t.pending)), head.Hash
+	for i, e := range t.pending {
+		e.Follow(head.Seq-int64(len(t.pending))+int64(i)+1, hash)
+		hash, rows[i] = e.Hash, auditRow{e}
+	}
+	if err := t.write.WithContext(ctx).Create(&rows).Error; err != nil {
+		return fail("write audit log", err)
+	}
+	if err := t.write.WithContext(ctx).Exec("UPDATE audit_head SET hash = ? WHERE id = 1", hash).Error; err != nil {
+		return fail("write audit log", err)
+	}
+	return nil
+}
+
+var auditSorts = map[string]string{"createdAt": "a.seq"}
+
+// List gives one page of the log and how many lines the filter leaves.
+func (t *Audit) List(ctx context.Context, f domain.AuditFilter) ([]domain.AuditEntry, int64, error) {
+	q := t.read.WithContext(ctx).Table("audit_log a").Joins("LEFT JOIN users u ON u.id = a.user_id").Where("1 = 1")
+	if f.User != (domain.AuditFilter{}).User {
+		q = q.Where("a.user_id = ?", f.User)
+	}
+	if f.Action != "" {
+		q = q.Where("a.action = ?", f.Action)
+	}
+	if f.Target != "" {
+		q = q.Where("a.target = ?", f.Target)
+	}
+	if f.From != nil {
+		q = q.Where("a.created_at >= ?", f.From)
+	}
+	if f.To != nil {
+		q = q.Where("a.created_at < ?", f.To)
+	}
+	entries, total, err := list[domain.AuditEntry](q, "a.*, u.username", f.Page, auditSorts, "a.id")
+	if err != nil {
+		return nil, 0, fail("list audit log", err)
+	}
+	return entries, total, nil
+}
+
+// verifyBatch is how many lines are read at once.
+const verifyBatch = 1000
+
+// Verify reads the whole log and says how many lines it has and what is wrong with the chain: an empty text for nothing.
+func (t *Audit) Verify(ctx context.Context) (lines int64, fault string, err error) {
+	var head struct {
+		Seq  int64
+		Hash string
+	}
+	if err := t.read.WithContext(ctx).Raw("SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&head).Error; err != nil {
+		return 0, "", fail("read audit log", err)
+	}
+	hash := ""
+	for lines < head.Seq { // what is added meanwhile is not looked at
+		var rows []auditRow
+		if err := t.read.WithContext(ctx).Where("seq > ? AND seq <= ?", lines, head.Seq).Order("seq").Limit(verifyBatch).Find(&rows).Error; err != nil {
+			return lines, "", fail("read audit log", err)
+		}
+		if len(rows) == 0 {
+			return lines, fmt.Sprintf("the lines after %d are missing; there should be %d", lines, head.Seq), nil
+		}
+		for _, r := range rows {
+			if r.Seq != lines+1 {
+				return lines, fmt.Sprintf("line %d is missing", lines+1), nil
+			}
+			if !r.Follows(hash) {
+				return lines, fmt.Sprintf("line %d was changed", r.Seq), nil
+			}
+			lines, hash = r.Seq, r.Hash
+		}
+	}
+	if hash != head.Hash {
+		return lines, "the end of the log does not fit its last line", nil
+	}
+	return lines, "", nil
+}
