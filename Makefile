@@ -12,7 +12,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
 RACE := -race -gcflags=modernc.org/...=-race=false -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt clean check-format verify programs vet race-test
+.PHONY: help run build test torture mutants lint fmt clean check-format verify programs vet race-test
 .NOTPARALLEL: # the checks of "make test" go from quick to slow
 
 help: ## List the targets
@@ -31,6 +31,14 @@ test: ## Run all checks: format, modules, vet, lint, tests with the race detecto
 test: export GOFLAGS += $(RACE)
 test: export CGO_ENABLED = 1
 test: check-format verify programs vet lint race-test
+
+torture: ## Break the server in every way for DURATION=1m (SEED, INSTANCES, ENGINE), see docs/reliability.md
+	@$(GO) build -o $(TOOLS)/torture ./internal/torture/run
+	@DURATION='$(DURATION)' SEED='$(SEED)' INSTANCES='$(INSTANCES)' ENGINE='$(ENGINE)' $(TOOLS)/torture
+
+mutants: ## See that torture notices when a safeguard is missing; takes minutes
+	@$(GO) build -o $(TOOLS)/testservers ./internal/testservers/run
+	@$(TOOLS)/testservers -rabbitmq=false sh internal/torture/testdata/mutants.sh
 
 lint: $(GOLANGCI_LINT) ## Run golangci-lint
 	@echo '== golangci-lint'

@@ -66,6 +66,9 @@ func (a *api) once(again func(*gin.Context, uuid.UUID) error) gin.HandlerFunc {
 			err := a.Attempts.Finish(c.Request.Context(), attempt, answer.Status(), answer.kept(), answer.body.String())
 			a.warn(c, err)
 			finished = err == nil
+			if attempt.ResultID != nil {
+				c.Header("Idempotent-Replayed", "true") // nothing was made now
+			}
 		}
 		answer.send()
 	}

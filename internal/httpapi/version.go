@@ -17,10 +17,11 @@ func writeVersion(c *gin.Context, version int64) {
 
 var versionTag = regexp.MustCompile(`^"v([1-9][0-9]{0,17})"$`)
 
-// expectation reads `If-Match` (RFC 9110 section 13.1.1). A star holds for whatever exists; a weak tag, and one that we never gave, holds for nothing.
+// expectation reads `If-Match` (RFC 9110 section 13.1.1). A star holds for whatever exists; no tag, a weak one, and one that we never gave hold for nothing.
 func expectation(c *gin.Context) domain.Expectation {
-	given := strings.TrimSpace(strings.Join(c.Request.Header.Values("If-Match"), ","))
-	if given == "" || given == "*" {
+	lines := c.Request.Header.Values("If-Match")
+	given := strings.TrimSpace(strings.Join(lines, ","))
+	if len(lines) == 0 || given == "*" {
 		return domain.Expectation{}
 	}
 	var versions []int64

@@ -86,8 +86,12 @@ func (t *Audit) Verify(ctx context.Context) (lines int64, fault string, err erro
 		Seq  int64
 		Hash string
 	}
-	if err := t.read.WithContext(ctx).Raw("SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&head).Error; err != nil {
-		return 0, "", fail("read audit log", err)
+	done := t.read.WithContext(ctx).Raw("SELECT seq, hash FROM audit_head WHERE id = 1").Scan(&head)
+	if done.Error != nil {
+		return 0, "", fail("read audit log", done.Error)
+	}
+	if done.RowsAffected == 0 {
+		return 0, "its end is not known", nil
 	}
 	hash := ""
 	for lines < head.Seq { // what is added meanwhile is not looked at
@@ -110,6 +114,14 @@ func (t *Audit) Verify(ctx context.Context) (lines int64, fault string, err erro
 	}
 	if hash != head.Hash {
 		return lines, "the end of the log does not fit its last line", nil
+	}
+	var outside int64 // counted in one statement, since others write meanwhile
+	done = t.read.WithContext(ctx).Raw("SELECT COUNT(*) FROM audit_log WHERE seq < 1 OR seq > (SELECT seq FROM audit_head WHERE id = 1)").Scan(&outside)
+	if done.Error != nil {
+		return lines, "", fail("read audit log", done.Error)
+	}
+	if outside > 0 {
+		return lines, fmt.Sprintf("%d line(s) stand outside the chain", outside), nil
 	}
 	return lines, "", nil
 }

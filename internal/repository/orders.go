@@ -33,18 +33,21 @@ func (r orderRow) order() domain.Order {
 
 // ByID gives an order with its product. It returns KindNotFound on `id`.
 func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	return t.byID(t.read.WithContext(ctx), id, "")
+	return byOrderID(t.read.WithContext(ctx), id)
 }
 
 // Lock is ByID for an order that is about to be changed: others who want to change it wait until the transaction ends.
 func (t Orders) Lock(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	return t.byID(t.write.WithContext(ctx), id, " FOR UPDATE OF o")
+	if err := lockRow(t.write.WithContext(ctx), &domain.Order{}, id, forUpdate); err != nil {
+		return domain.Order{}, fail("lock order", err)
+	}
+	return byOrderID(t.write.WithContext(ctx), id)
 }
 
-func (t Orders) byID(db *gorm.DB, id uuid.UUID, locking string) (domain.Order, error) {
+func byOrderID(db *gorm.DB, id uuid.UUID) (domain.Order, error) {
 	var row orderRow
 	done := db.Raw(`SELECT `+selectOrder+` FROM orders o JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id
-		WHERE o.id = ? AND o.deleted_at IS NULL`+rowLock(db, locking), id).Scan(&row)
+		WHERE o.id = ? AND o.deleted_at IS NULL`, id).Scan(&row)
 	if done.Error != nil {
 		return domain.Order{}, fail("load order", done.Error)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
 )
@@ -159,4 +160,12 @@ func (t *Outbox) update(ctx context.Context, id uuid.UUID, state string, columns
 		return domain.NotFound("id", "The event with id '%s' does not exist", id)
 	}
 	return nil
+}
+
+// rowLock leaves a lock out on SQLite, which does not know it and, having one writer, does not need it.
+func rowLock(db *gorm.DB, locking string) string {
+	if db.Name() == sqliteName {
+		return ""
+	}
+	return locking
 }

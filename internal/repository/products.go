@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"inventoryhub/internal/domain"
 )
@@ -21,23 +22,30 @@ const selectProduct = "p.*, c.name AS category_name"
 
 // ByID returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return t.byID(t.read.WithContext(ctx), id, "")
+	return byProductID(t.read.WithContext(ctx), id)
 }
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
 func (t Products) Lock(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return t.byID(t.write.WithContext(ctx), id, " FOR UPDATE OF p")
+	return t.locked(ctx, id, forUpdate)
 }
 
 // Hold is ByID for a product that is about to get an order: nobody deletes it until the transaction ends.
 func (t Products) Hold(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return t.byID(t.write.WithContext(ctx), id, " FOR SHARE OF p")
+	return t.locked(ctx, id, forShare)
 }
 
-func (t Products) byID(db *gorm.DB, id uuid.UUID, locking string) (domain.Product, error) {
+func (t Products) locked(ctx context.Context, id uuid.UUID, locking clause.Locking) (domain.Product, error) {
+	if err := lockRow(t.write.WithContext(ctx), &domain.Product{}, id, locking); err != nil {
+		return domain.Product{}, fail("lock product", err)
+	}
+	return byProductID(t.write.WithContext(ctx), id)
+}
+
+func byProductID(db *gorm.DB, id uuid.UUID) (domain.Product, error) {
 	var p domain.Product
 	done := db.Raw(`SELECT `+selectProduct+` FROM products p JOIN categories c ON c.id = p.category_id
-		WHERE p.id = ? AND p.deleted_at IS NULL`+rowLock(db, locking), id).Scan(&p)
+		WHERE p.id = ? AND p.deleted_at IS NULL`, id).Scan(&p)
 	if done.Error != nil {
 		return domain.Product{}, fail("load product", done.Error)
 	}
@@ -45,14 +53,6 @@ func (t Products) byID(db *gorm.DB, id uuid.UUID, locking string) (domain.Produc
 		return domain.Product{}, productNotFound(id)
 	}
 	return p, nil
-}
-
-// rowLock leaves a lock out on SQLite, which does not know it and, having one writer, does not need it.
-func rowLock(db *gorm.DB, locking string) string {
-	if db.Name() == sqliteName {
-		return ""
-	}
-	return locking
 }
 
 var productSorts = map[string]string{

@@ -23,7 +23,7 @@ func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, e
 		return domain.Movement{}, fail("change stock", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		p, err := Products(t).byID(t.write.WithContext(ctx), m.ProductID, "")
+		p, err := byProductID(t.write.WithContext(ctx), m.ProductID)
 		if err != nil {
 			return domain.Movement{}, err
 		}

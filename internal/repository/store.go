@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -169,10 +170,24 @@ func isNoRow(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
 
 // forUpdate makes a row wait for other writers until this transaction ends. It is a courtesy, so that the loser of a
 // race is judged by what the winner left; what protects is the condition of each UPDATE. SQLite has one writer and ignores it.
-var forUpdate = clause.Locking{Strength: clause.LockingStrengthUpdate}
+//
+// It is the lock that an UPDATE takes, and not FOR UPDATE, which keeps rows that refer to the locked one from being written: whoever holds the
+// end of the audit log refers to the user who acts, and would wait for another transaction of that user, which waits for the end of the audit log.
+var forUpdate = clause.Locking{Strength: "NO KEY UPDATE"}
 
 // forShare keeps a row as it is until this transaction ends.
 var forShare = clause.Locking{Strength: clause.LockingStrengthShare}
+
+// lockRow locks one row, by a statement of its own before the one that reads it. Postgres gives a statement that had to wait for a row that row as
+// it is now, but the rows that are joined to it as they were before: a product that was moved to another category meanwhile would fit none
+// and seem not to exist. SQLite has one writer, and nothing to wait for.
+func lockRow(db *gorm.DB, model any, id uuid.UUID, locking clause.Locking) error {
+	if db.Name() == sqliteName {
+		return nil
+	}
+	var locked []uuid.UUID
+	return db.Model(model).Clauses(locking).Where("id = ?", id).Pluck("id", &locked).Error
+}
 
 // contains makes the LIKE pattern that finds the folded text anywhere, with % and _ as plain characters.
 func contains(search string) string {

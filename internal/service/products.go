@@ -165,8 +165,12 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		if product.Version, err = tx.Products.SaveDescription(ctx, product); err != nil {
 			return err
 		}
-		note(tx, actor, domain.AuditProductUpdated, "product", id.String(), changes(before, product), now)
-		if in.Quantity == nil || *in.Quantity == product.Quantity {
+		details, moved := changes(before, product), in.Quantity != nil && *in.Quantity != product.Quantity
+		if moved {
+			details["quantity"] = []int64{product.Quantity, *in.Quantity}
+		}
+		note(tx, actor, domain.AuditProductUpdated, "product", id.String(), details, now)
+		if !moved {
 			return nil
 		}
 		return move(ctx, tx, &product, domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now))
