@@ -91,7 +91,7 @@ func (c *client) run(ctx, storm context.Context) {
 }
 
 // repeatPause is how long a creation without an answer is left alone.
-const repeatPause = 300 * time.Millisecond
+const repeatPause = time.Second
 
 // repeatOldest sends the creation that has waited longest once more, under the same key and to any instance.
 func (c *client) repeatOldest(ctx context.Context, instance int) {

@@ -108,6 +108,8 @@ func (w *world) linkFaults() []fault {
 func (w *world) serverFaults() []fault {
 	again := func(end func()) func(context.Context, *rand.Rand) error {
 		return func(ctx context.Context, dice *rand.Rand) error {
+			w.checking.Lock()
+			defer w.checking.Unlock()
 			end()
 			sleep(ctx, between(dice, 0, w.config.Calm))
 			return w.postgres.Start()
@@ -118,6 +120,8 @@ func (w *world) serverFaults() []fault {
 		{"Postgres killed (SIGKILL)", 1, again(w.postgres.Kill)},
 		{"Postgres restarted", 1, again(w.postgres.Stop)},
 		{"Postgres hangs (SIGSTOP)", 1, func(ctx context.Context, dice *rand.Rand) error {
+			w.checking.Lock()
+			defer w.checking.Unlock()
 			w.postgres.Pause()
 			defer w.postgres.Resume()
 			sleep(ctx, between(dice, 100*time.Millisecond, 2*time.Second))

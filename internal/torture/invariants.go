@@ -91,13 +91,22 @@ const (
 	commandsInChecks = 3
 )
 
-// checkNowAndThen checks the invariants while everything goes on. Often the database is away; then there is nothing to see.
+// checkNowAndThen checks the invariants while everything goes on, but for the database, which is neither restarted nor paused meanwhile.
 func (w *world) checkNowAndThen(storm context.Context) {
 	for n := 1; sleep(storm, max(checksAtMost, w.config.Duration/checksInStorm)); n++ {
-		if w.checkInvariants(storm) == nil && n%commandsInChecks == 0 {
-			_ = w.checkCommands(storm)
+		if err := w.check(storm, n%commandsInChecks == 0); err != nil && storm.Err() == nil {
+			w.tally.violate("the invariants cannot be checked: %v", err)
 		}
 	}
+}
+
+func (w *world) check(ctx context.Context, withCommands bool) error {
+	w.checking.Lock()
+	defer w.checking.Unlock()
+	if err := w.checkInvariants(ctx); err != nil || !withCommands {
+		return err
+	}
+	return w.checkCommands(ctx)
 }
 
 // checkInvariants looks at one moment of the database. It returns an error when it could not look.
@@ -140,7 +149,7 @@ func texts(ctx context.Context, tx *sql.Tx, query string) (found []string, err e
 	return found, rows.Err()
 }
 
-// checkCommands asks the operator's own commands, which end with an error too when the database is away.
+// checkCommands asks the operator's own commands, which end with an error too when they cannot look.
 func (w *world) checkCommands(ctx context.Context) error {
 	for args, complaint := range map[string]string{"audit verify": "the audit log is broken", "stock reconcile": "differ from their ledger"} {
 		cmd := exec.CommandContext(ctx, w.api, strings.Fields(args)...)

