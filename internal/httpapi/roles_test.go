@@ -74,7 +74,7 @@ var grants = []grant{
 
 	{"GET /users", staff, http.StatusOK, plain("/users", nil)},
 	{"GET /users/me", staff, http.StatusOK, plain("/users/me", nil)},
-	{"GET /audit", []domain.Role{domain.RoleAdmin}, http.StatusOK, plain("/audit", nil)},
+	{"GET /audit", []domain.Role{domain.RoleAdmin}, http.StatusOK, plain("/audit?pageSize=1", nil)},
 	{"GET /users/:id", staff, http.StatusOK, inferior(nil)},
 	{"PUT /users/:id", workers, http.StatusNoContent, func(s *server, c *client) (string, any) {
 		return inferior(j{"email": unique("john") + "@example.com", "firstName": "John", "lastName": "Doe", "role": "ReadonlyUser"})(s, c)

@@ -33,7 +33,9 @@ func TestSchema_sameOnBothEngines(t *testing.T) {
 		},
 		"primary keys and uniqueness": {
 			`SELECT t.name || ' ' || i.origin || ' ' || (SELECT group_concat(name, ',') FROM (SELECT name FROM pragma_index_info(i.name) ORDER BY seqno))
-				FROM sqlite_master t JOIN pragma_index_list(t.name) i WHERE t.type = 'table' AND i.origin <> 'c' AND t.name NOT LIKE 'goose%' AND t.name NOT LIKE 'sqlite%'`,
+				FROM sqlite_master t JOIN pragma_index_list(t.name) i WHERE t.type = 'table' AND i.origin <> 'c' AND t.name NOT LIKE 'goose%' AND t.name NOT LIKE 'sqlite%'
+				UNION ALL SELECT t.name || ' pk ' || c.name -- the row's own number, which needs no index
+				FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND c.pk > 0 AND c.type = 'INTEGER' AND t.name NOT LIKE 'goose%'`,
 			`SELECT c.conrelid::regclass || ' ' || CASE c.contype WHEN 'p' THEN 'pk' ELSE 'u' END || ' ' ||
 				(SELECT string_agg(a.attname, ',' ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k(num, n) JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num)
 				FROM pg_constraint c WHERE c.contype IN ('p', 'u') AND c.conrelid::regclass::text NOT LIKE 'goose%' AND c.connamespace = 'public'::regnamespace`,
