@@ -33,6 +33,7 @@ func TestActor_Require(t *testing.T) {
 		domain.EditOrders:       "AM",
 		domain.DeleteOrders:     "A",
 		domain.OwnAccount:       "AMUR",
+		domain.ReadAudit:        "A",
 	}
 	require.ElementsMatch(t, permissions(t), keys(table), "every permission stands in the table")
 	for permission, may := range table {
