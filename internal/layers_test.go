@@ -82,6 +82,7 @@ var ours = rules{
 		"golang.org/x/time":                  {"internal/httpapi"},
 
 		"github.com/golang-jwt/jwt":                     {"internal/token"},
+		"github.com/pquerna/otp":                        {"internal/token"},
 		"golang.org/x/crypto/argon2":                    {"internal/password"},
 		"github.com/rabbitmq/amqp091-go":                {"internal/rabbitmq", "internal/testservers"},
 		"github.com/santhosh-tekuri/jsonschema":         {"internal/cloudevents"},
@@ -100,7 +101,7 @@ var ours = rules{
 		"go.uber.org/goleak":                            {},
 		"github.com/emersion/go-smtp":                   {},
 	},
-	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp"},
+	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp"},
 }
 
 // imports are what the files of one package import.

@@ -72,6 +72,8 @@ func usersCommand(load loader) *cobra.Command {
 	users := &cobra.Command{Use: "users", Short: "Manage users whatever their role"}
 	users.AddCommand(operation("remove EMAIL", "Delete a user, even an Admin, and end their sessions", load, func(ctx context.Context, o *service.Operator, email, _ string) (string, error) {
 		return "The user " + email + " was removed.", o.Remove(ctx, email)
+	}), operation("reset-2fa EMAIL", "Take the second factor of a user away who lost it, and end their sessions", load, func(ctx context.Context, o *service.Operator, email, _ string) (string, error) {
+		return "The user " + email + " has no second factor any more, and all their sessions have ended.", o.RemoveFactor(ctx, email)
 	}))
 	return users
 }

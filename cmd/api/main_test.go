@@ -254,10 +254,17 @@ func TestOperator(t *testing.T) {
 		require.NotNil(t, second, said)
 		status, _ = p.send(http.MethodGet, "/users/me", access, nil)
 		require.Equal(t, http.StatusUnauthorized, status)
+		access = p.login("boss@example.com", second[1])
+
+		said, err = operate("users", "reset-2fa", "boss@example.com")
+		require.NoError(t, err, said)
+		require.Equal(t, "The user boss@example.com has no second factor any more, and all their sessions have ended.\n", said)
+		status, _ = p.send(http.MethodGet, "/users/me", access, nil)
+		require.Equal(t, http.StatusUnauthorized, status)
 		p.login("boss@example.com", second[1])
 
 		for _, wrong := range [][]string{
-			{"users", "remove", "nobody@example.com"}, {"admin", "reset-password", "nobody@example.com"}, {"admin", "create", "boss@example.com"},
+			{"users", "remove", "nobody@example.com"}, {"users", "reset-2fa", "nobody@example.com"}, {"admin", "reset-password", "nobody@example.com"}, {"admin", "create", "boss@example.com"},
 			{"admin", "create", "not an address"}, {"admin", "create"}, {"nonsense"},
 		} {
 			said, err := operate(wrong...)

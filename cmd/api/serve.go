@@ -62,6 +62,10 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	vault, err := token.NewVault(secret)
+	if err != nil {
+		return err
+	}
 	hasher := password.NewHasher()
 
 	relay, mail, err := newRelay(ctx, c, store, now, log)
@@ -73,10 +77,13 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	pictures := service.NewPictures(store, files, log, now)
 	housekeeping := service.NewHousekeeping(store, pictures, now)
 	settings := service.AuthSettings{RefreshTTL: c.RefreshTokenTTL, SessionTTL: c.SessionTTL, InvitationTTL: c.InvitationTTL, MinPassword: c.PasswordMin}
+	for _, name := range c.RequireFactor {
+		settings.RequireFactor = append(settings.RequireFactor, domain.Role(name))
+	}
 	metrics := newMetrics()
 	var stopping atomic.Bool
 	handler, err := httpapi.New(httpapi.Services{
-		Auth:       service.NewAuth(store, tokens, hasher, settings, now),
+		Auth:       service.NewAuth(store, tokens, vault, hasher, settings, now),
 		Users:      service.NewUsers(store, c.InvitationTTL, now),
 		Categories: service.NewCategories(store, pictures, now),
 		Products:   service.NewProducts(store, pictures, now),
@@ -85,7 +92,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		Attempts:   service.NewAttempts(store, now),
 		Audit:      service.NewAudit(store, now),
 	}, httpapi.Config{
-		ImagesBaseURL: c.ImagesBaseURL, CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies, AuthRateLimit: c.AuthRateLimit,
+		ImagesBaseURL: c.ImagesBaseURL, CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies, AuthRateLimit: c.AuthRateLimit, UserRateLimit: c.UserRateLimit,
 		Ready: []func(context.Context) error{store.Ping, mail.ready, func(context.Context) error {
 			if stopping.Load() {
 				return errors.New("the server is stopping")

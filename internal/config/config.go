@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,6 +45,8 @@ type Config struct {
 	AdminPassword   string        `env:"ADMIN_PASSWORD"`
 	CORSOrigins     []string      `env:"CORS_ORIGINS"`
 	AuthRateLimit   int           `env:"AUTH_RATE_LIMIT" envDefault:"20"`
+	UserRateLimit   int           `env:"USER_RATE_LIMIT" envDefault:"0"`
+	RequireFactor   []string      `env:"REQUIRE_2FA_ROLES"`
 	TrustedProxies  []string      `env:"TRUSTED_PROXIES"`
 	MetricsAddr     string        `env:"METRICS_ADDR"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
@@ -74,7 +77,7 @@ func Load(environ []string) (Config, error) {
 	if err != nil {
 		return Config{}, unreadable(err)
 	}
-	for _, list := range [][]string{c.CORSOrigins, c.TrustedProxies} {
+	for _, list := range [][]string{c.CORSOrigins, c.TrustedProxies, c.RequireFactor} {
 		for i := range list {
 			list[i] = strings.TrimSpace(list[i])
 		}
@@ -127,10 +130,17 @@ func (c Config) check() error {
 		return errors.New("MAIL_MAX_RETRIES must not be negative")
 	case c.AuthRateLimit < 0:
 		return errors.New("AUTH_RATE_LIMIT must not be negative; 0 switches it off")
+	case c.UserRateLimit < 0:
+		return errors.New("USER_RATE_LIMIT must not be negative; 0 switches it off")
 	case c.PasswordMin < 8 || c.PasswordMin > 64:
 		return errors.New("PASSWORD_MIN_LENGTH must be from 8 to 64")
 	case c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json":
 		return errors.New("LOG_FORMAT must be text or json")
+	}
+	for _, role := range c.RequireFactor {
+		if !slices.Contains([]string{"Admin", "Manager", "User", "ReadonlyUser"}, role) {
+			return errors.New("REQUIRE_2FA_ROLES must be roles such as Admin,Manager")
+		}
 	}
 	for _, check := range []func() error{c.checkAddresses, c.checkDatabase, c.checkMail, c.checkHTTP} {
 		if err := check(); err != nil {

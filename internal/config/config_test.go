@@ -109,6 +109,8 @@ ADMIN_EMAIL=root@example.com
 ADMIN_PASSWORD='Tolya$123!'
 CORS_ORIGINS=https://a.example.com,http://localhost:3000
 AUTH_RATE_LIMIT=0
+USER_RATE_LIMIT=600
+REQUIRE_2FA_ROLES=Admin, Manager
 TRUSTED_PROXIES=10.0.0.0/8,192.0.2.1,2001:db8::/32
 METRICS_ADDR=[::1]:9100
 LOG_LEVEL=debug
@@ -141,6 +143,8 @@ func everythingLoaded() config.Config {
 		AdminPassword:   "Tolya$123!",
 		CORSOrigins:     []string{"https://a.example.com", "http://localhost:3000"},
 		AuthRateLimit:   0,
+		UserRateLimit:   600,
+		RequireFactor:   []string{"Admin", "Manager"},
 		TrustedProxies:  []string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32"},
 		MetricsAddr:     "[::1]:9100",
 		LogLevel:        slog.LevelDebug,
@@ -213,6 +217,8 @@ func TestLoad_wrong(t *testing.T) {
 			"ftp://a.example.com", "null", "https://a.example.com,", "https://u:S3cret@a.example.com",
 		}},
 		{setting: "AUTH_RATE_LIMIT", wrong: []string{"-1", "off", "0.5"}},
+		{setting: "USER_RATE_LIMIT", wrong: []string{"-1", "off", "0.5"}},
+		{setting: "REQUIRE_2FA_ROLES", wrong: []string{"admin", "Admin,Root", "Admin;Manager", "Admin,,Manager"}},
 		{setting: "TRUSTED_PROXIES", wrong: []string{"proxy", "10.0.0.0/33", "10.0.0.256", "*", "10.0.0.0/8,proxy", "10.0.0.0/8,"}},
 		{setting: "LOG_LEVEL", wrong: []string{"loud", "3"}},
 		{setting: "LOG_FORMAT", wrong: []string{"xml", "JSON"}},
@@ -223,7 +229,7 @@ func TestLoad_wrong(t *testing.T) {
 				require.ErrorContains(t, err, c.setting)
 				require.NotContains(t, err.Error(), "\n")
 				require.NotContains(t, err.Error(), hidden)
-				require.Equal(t, c.setting, strings.FieldsFunc(err.Error(), func(r rune) bool { return (r < 'A' || r > 'Z') && r != '_' })[0], "the first setting in the line")
+				require.Equal(t, c.setting, strings.FieldsFunc(err.Error(), func(r rune) bool { return (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '_' })[0], "the first setting in the line")
 			})
 		}
 	}

@@ -40,11 +40,17 @@ const (
 	AuditAccessRefused   AuditAction = "access.refused"
 	AuditThrottled       AuditAction = "access.throttled"
 	AuditStockRepaired   AuditAction = "stock.repaired"
+	AuditFactorBegun     AuditAction = "second-factor.begun"
+	AuditFactorEnabled   AuditAction = "second-factor.enabled"
+	AuditFactorDisabled  AuditAction = "second-factor.disabled"
+	AuditCodesMade       AuditAction = "second-factor.codes-made"
+	AuditKeyCreated      AuditAction = "key.created"
+	AuditKeyRevoked      AuditAction = "key.revoked"
 )
 
 // AuditTarget is what something was done to.
 type AuditTarget struct {
-	Kind string // user, category, product, order, account (an email that was tried), route
+	Kind string // user, category, product, order, key, account (an email that was tried), route
 	Name string // its id; for an account the email, for a route its pattern
 }
 
@@ -71,6 +77,9 @@ type AuditEntry struct {
 func NewAuditEntry(actor Actor, action AuditAction, target AuditTarget, details AuditDetails, now time.Time) AuditEntry {
 	if details == nil {
 		details = AuditDetails{}
+	}
+	if actor.KeyID != uuid.Nil {
+		details["apiKey"] = actor.KeyID
 	}
 	encoded, _ := json.Marshal(details) // names and plain values alone
 	e := AuditEntry{ID: NewID(), CreatedAt: now, Action: action, TargetKind: target.Kind, Target: target.Name, Address: actor.Address, Details: string(encoded)}

@@ -66,62 +66,88 @@ const (
 	WriteProducts    Permission = "create or change products"
 	DeleteProducts   Permission = "delete products"
 	ListOrders       Permission = "list transactions"
-	PlaceOrders      Permission = "create or read transactions"
+	ReadOrders       Permission = "read transactions"
+	PlaceOrders      Permission = "create transactions"
 	MoveOrders       Permission = "change the state of transactions"
 	EditOrders       Permission = "change transactions"
 	DeleteOrders     Permission = "delete transactions"
+	SeeOneself       Permission = "read the own user"
 	OwnAccount       Permission = "use the own account"
 	ReadAudit        Permission = "read the audit log"
 )
 
-// lowest is the role table: the lowest role that has each permission. What is not listed nobody may.
+// rule says who has a permission.
+type rule struct {
+	lowest Role
+	key    KeyScope // the scope that an API key needs; none: no key has it, since it would let a stolen key make itself at home
+	early  bool     // had before the second factor that the role requires is set up
+}
+
+// rules is the role table. What is not listed nobody may.
 // Some permissions are cut further: users by rank ([Actor.MaySee], [Actor.MayManage]), steps of an order by [Order.MoveTo].
-var lowest = map[Permission]Role{
-	InviteUsers:      RoleManager,
-	ReadUsers:        RoleReadonlyUser,
-	ManageUsers:      RoleUser,
-	ReadCatalogue:    RoleReadonlyUser,
-	ManageCategories: RoleManager,
-	WriteProducts:    RoleUser,
-	DeleteProducts:   RoleManager,
-	ListOrders:       RoleReadonlyUser,
-	PlaceOrders:      RoleUser,
-	MoveOrders:       RoleUser,
-	EditOrders:       RoleManager,
-	DeleteOrders:     RoleAdmin,
-	OwnAccount:       RoleReadonlyUser,
-	ReadAudit:        RoleAdmin,
+var rules = map[Permission]rule{
+	InviteUsers:      {lowest: RoleManager},
+	ReadUsers:        {lowest: RoleReadonlyUser, key: ScopeRead},
+	ManageUsers:      {lowest: RoleUser},
+	ReadCatalogue:    {lowest: RoleReadonlyUser, key: ScopeRead},
+	ManageCategories: {lowest: RoleManager, key: ScopeWrite},
+	WriteProducts:    {lowest: RoleUser, key: ScopeWrite},
+	DeleteProducts:   {lowest: RoleManager, key: ScopeWrite},
+	ListOrders:       {lowest: RoleReadonlyUser, key: ScopeRead},
+	ReadOrders:       {lowest: RoleUser, key: ScopeRead},
+	PlaceOrders:      {lowest: RoleUser, key: ScopeWrite},
+	MoveOrders:       {lowest: RoleUser, key: ScopeWrite},
+	EditOrders:       {lowest: RoleManager, key: ScopeWrite},
+	DeleteOrders:     {lowest: RoleAdmin, key: ScopeWrite},
+	SeeOneself:       {lowest: RoleReadonlyUser, key: ScopeRead, early: true},
+	OwnAccount:       {lowest: RoleReadonlyUser, early: true},
+	ReadAudit:        {lowest: RoleAdmin, key: ScopeRead},
 }
 
 // LowestRole gives the lowest role that has the permission.
 func LowestRole(p Permission) (Role, bool) {
-	r, ok := lowest[p]
-	return r, ok
+	r, ok := rules[p]
+	return r.lowest, ok
+}
+
+// LowestScope gives the scope that an API key needs for the permission, and false if no key has it.
+func LowestScope(p Permission) (KeyScope, bool) {
+	scope := rules[p].key
+	return scope, scope != ""
 }
 
 // Actor is who asks, with the role that the database holds at this moment, not one remembered in a token.
 type Actor struct {
 	ID        uuid.UUID
 	Role      Role
-	SessionID uuid.UUID
-	Address   string // where the call came from
+	SessionID uuid.UUID // of the login; none for an API key
+	KeyID     uuid.UUID // of the API key that calls; none for a login
+	Scope     KeyScope  // of that key
+	HasFactor bool      // a second factor is set up
+	Barred    bool      // the role requires a second factor, and there is none: only what is needed to set one up is open
+	Address   string    // where the call came from
 }
 
-// May says whether the actor's role has the permission.
-func (a Actor) May(p Permission) bool {
-	need, known := lowest[p]
-	return known && a.Role.AtLeast(need)
-}
+// May says whether the actor has the permission.
+func (a Actor) May(p Permission) bool { return a.Require(p) == nil }
 
 // Stranger is somebody who has not shown who they are.
 func Stranger(address string) Actor { return Actor{Address: address} }
 
-// Require returns a KindForbidden unless the actor's role has the permission.
+// Require returns a KindForbidden unless the actor's role has the permission, and so has the API key, if one calls.
 func (a Actor) Require(p Permission) error {
-	if a.May(p) {
-		return nil
+	r, known := rules[p]
+	switch {
+	case !known || !a.Role.AtLeast(r.lowest):
+		return Forbidden("authorization", "The role '%s' may not %s", a.Role, p)
+	case a.KeyID != uuid.Nil && r.key == "":
+		return Forbidden("authorization", "An API key may not %s", p)
+	case a.KeyID != uuid.Nil && r.key == ScopeWrite && a.Scope != ScopeWrite:
+		return Forbidden("authorization", "An API key with the scope '%s' may not %s", a.Scope, p)
+	case a.Barred && !r.early:
+		return Forbidden("authorization", "The role '%s' requires a second factor; set one up first", a.Role)
 	}
-	return Forbidden("authorization", "The role '%s' may not %s", a.Role, p)
+	return nil
 }
 
 // MaySee returns a KindForbidden if the user stands above the actor.

@@ -28,10 +28,12 @@ func TestActor_Require(t *testing.T) {
 		domain.WriteProducts:    "AMU",
 		domain.DeleteProducts:   "AM",
 		domain.ListOrders:       "AMUR",
+		domain.ReadOrders:       "AMU",
 		domain.PlaceOrders:      "AMU",
 		domain.MoveOrders:       "AMU",
 		domain.EditOrders:       "AM",
 		domain.DeleteOrders:     "A",
+		domain.SeeOneself:       "AMUR",
 		domain.OwnAccount:       "AMUR",
 		domain.ReadAudit:        "A",
 	}
@@ -55,6 +57,43 @@ func TestActor_Require(t *testing.T) {
 		require.Equal(t, refusal{domain.KindForbidden, "authorization"}, refused(t, domain.Actor{Role: domain.RoleAdmin}.Require(permission)))
 		_, known := domain.LowestRole(permission)
 		require.False(t, known)
+	}
+}
+
+// TestActor_Require_key checks what an API key may: `r` with either scope, `w` with the wider one. The rest no key may.
+func TestActor_Require_key(t *testing.T) {
+	table := map[domain.Permission]string{
+		domain.ReadUsers: "r", domain.ReadCatalogue: "r", domain.ListOrders: "r", domain.ReadOrders: "r", domain.ReadAudit: "r", domain.SeeOneself: "r",
+		domain.ManageCategories: "w", domain.WriteProducts: "w", domain.DeleteProducts: "w", domain.PlaceOrders: "w", domain.MoveOrders: "w",
+		domain.EditOrders: "w", domain.DeleteOrders: "w",
+		domain.InviteUsers: "", domain.ManageUsers: "", domain.OwnAccount: "",
+	}
+	require.ElementsMatch(t, permissions(t), keys(table), "every permission stands in the table")
+	for permission, letter := range table {
+		for scope, letters := range map[domain.KeyScope]string{domain.ScopeRead: "r", domain.ScopeWrite: "rw", "": "r", "admin": "r"} {
+			key := domain.Actor{Role: domain.RoleAdmin, KeyID: domain.NewID(), Scope: scope}
+			want := refusal{domain.KindForbidden, "authorization"}
+			if letter != "" && strings.Contains(letters, letter) {
+				want = refusal{}
+			}
+			require.Equal(t, want, refused(t, key.Require(permission)), "%s: %s", scope, permission)
+			key.Role = ""
+			require.Error(t, key.Require(permission))
+		}
+		scope, possible := domain.LowestScope(permission)
+		require.Equal(t, letter != "", possible)
+		require.Equal(t, map[string]domain.KeyScope{"r": domain.ScopeRead, "w": domain.ScopeWrite, "": ""}[letter], scope)
+	}
+}
+
+// TestActor_Require_barred has an Admin who still needs a second factor do what leads to one, and nothing else.
+func TestActor_Require_barred(t *testing.T) {
+	for _, permission := range permissions(t) {
+		want := refusal{domain.KindForbidden, "authorization"}
+		if permission == domain.OwnAccount || permission == domain.SeeOneself {
+			want = refusal{}
+		}
+		require.Equal(t, want, refused(t, domain.Actor{Role: domain.RoleAdmin, Barred: true}.Require(permission)), permission)
 	}
 }
 

@@ -17,6 +17,9 @@ type Session struct {
 	EndedAt   *time.Time
 }
 
+// MaxSessions is how many a user can have at a time; a login beyond it ends the oldest one. It is high enough for a shop's tills and scripts.
+const MaxSessions = 100
+
 // NewSession starts a session that lives for at most ttl and idle.
 func NewSession(user uuid.UUID, idle, ttl time.Duration, now time.Time) Session {
 	s := Session{ID: NewID(), UserID: user, CreatedAt: now, ExpiresAt: now.Add(ttl)}
@@ -57,6 +60,9 @@ const PasswordResetTTL = 30 * time.Minute
 
 // MaxResetsPerHour bounds the mails that a stranger can send to one user by asking for resets.
 const MaxResetsPerHour = 3
+
+// MaxInvitationsPerDay bounds the mails that whoever may invite can send to one address.
+const MaxInvitationsPerDay = 20
 
 // OneTimeToken is an invitation or a password reset. Only its hash is kept. It counts as long as it is neither used,
 // revoked (a newer one, a deleted user, a changed email) nor expired.

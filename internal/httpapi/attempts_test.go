@@ -298,7 +298,7 @@ func TestAttempts_panicFreesTheKey(t *testing.T) {
 		}
 		manager, whole := s.as(domain.RoleManager), s.handler
 		broken, err := httpapi.New(httpapi.Services{
-			Auth:     service.NewAuth(s.store, s.tokens, password.NewHasher(), service.AuthSettings{}, s.now),
+			Auth:     service.NewAuth(s.store, s.tokens, s.vault, password.NewHasher(), service.AuthSettings{}, s.now),
 			Attempts: service.NewAttempts(s.store, s.now),
 		}, httpapi.Config{Now: s.now, Log: slog.New(slog.DiscardHandler)})
 		require.NoError(s.t, err)

@@ -146,6 +146,33 @@ var deeds = []deed{
 	{"", "PUT /auth/password", func(s *server, _ *client) preparation {
 		return ofUser(s.newUser(domain.RoleUser), domain.AuditPasswordChanged, "", j{"currentPassword": goodPassword, "newPassword": "correct horse battery"})
 	}},
+	{"", "POST /auth/2fa", func(s *server, _ *client) preparation {
+		return ofUser(s.newUser(domain.RoleUser), domain.AuditFactorBegun, "", j{"currentPassword": goodPassword})
+	}},
+	{"", "POST /auth/2fa/confirm", func(s *server, _ *client) preparation {
+		c := s.newUser(domain.RoleUser)
+		return ofUser(c, domain.AuditFactorEnabled, "", j{"code": c.begin().code()})
+	}},
+	{"", "POST /auth/2fa/recovery-codes", func(s *server, _ *client) preparation {
+		c := s.newUser(domain.RoleUser)
+		return ofUser(c, domain.AuditCodesMade, "", j{"currentPassword": goodPassword, "code": c.protect().codes[0]})
+	}},
+	{"", "POST /auth/2fa/disable", func(s *server, _ *client) preparation {
+		c := s.newUser(domain.RoleUser)
+		return ofUser(c, domain.AuditFactorDisabled, "", j{"currentPassword": goodPassword, "code": c.protect().codes[0]})
+	}},
+	{"", "POST /users/me/keys", func(s *server, _ *client) preparation {
+		p := ofUser(s.newUser(domain.RoleUser), domain.AuditKeyCreated, "", j{"name": "till", "scope": "write", "currentPassword": goodPassword})
+		p.target, p.details = made("key"), j{"name": "till", "scope": "write"}
+		return p
+	}},
+	{"", "DELETE /users/me/keys/:id", func(s *server, _ *client) preparation {
+		c := s.newUser(domain.RoleUser)
+		id := c.post("/users/me/keys", j{"name": "till", "scope": "read", "currentPassword": goodPassword}).wants(http.StatusCreated).text("id")
+		p := ofUser(c, domain.AuditKeyRevoked, "/users/me/keys/"+id, nil)
+		p.target = named("key", id)
+		return p
+	}},
 	{"", "PUT /users/:id", func(s *server, _ *client) preparation {
 		u := s.newUser(domain.RoleUser).user
 		return preparation{

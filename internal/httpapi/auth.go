@@ -26,6 +26,7 @@ func writeTokens(c *gin.Context, status int, t service.Tokens) error {
 type loginRequest struct {
 	Email    string `json:"email" validate:"required,mail"`
 	Password string `json:"password" validate:"required,max=1000"`
+	Code     string `json:"code" validate:"max=100"`
 }
 
 func (h authHandlers) login(c *gin.Context) error {
@@ -33,7 +34,7 @@ func (h authHandlers) login(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := h.auth.Login(c.Request.Context(), stranger(c), in.Email, in.Password, faults)
+	tokens, err := h.auth.Login(c.Request.Context(), stranger(c), in.Email, in.Password, in.Code, faults)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
-	"inventoryhub/internal/httpapi"
 	"inventoryhub/internal/storetest"
 	"inventoryhub/internal/token"
 )
@@ -1099,10 +1098,10 @@ func TestChangePassword_slowsDown(t *testing.T) {
 	})
 }
 
-func limited(perMinute int) option { return func(c *httpapi.Config) { c.AuthRateLimit = perMinute } }
+func limited(perMinute int) option { return func(c *setup) { c.AuthRateLimit = perMinute } }
 
 func behind(proxies ...string) option {
-	return func(c *httpapi.Config) { c.TrustedProxies = proxies }
+	return func(c *setup) { c.TrustedProxies = proxies }
 }
 
 // anonymousRoutes are those that share the tries of an address.

@@ -285,6 +285,7 @@ func finish(v reflect.Value, faults *domain.Faults) {
 var spoken = map[string]func(string) error{
 	"role":    func(s string) error { _, err := domain.ParseRole(s); return err },
 	"state":   func(s string) error { _, err := domain.ParseOrderState("transition", s); return err },
+	"scope":   func(s string) error { _, err := domain.ParseKeyScope(s); return err },
 	"initial": func(s string) error { _, err := domain.InitialOrderState(s); return err },
 }
 

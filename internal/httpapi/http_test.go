@@ -37,7 +37,7 @@ func embedded(t *testing.T, options ...option) *server {
 
 // ready puts a check in place of those of /readyz.
 func ready(check func(context.Context) error) option {
-	return func(c *httpapi.Config) { c.Ready = []func(context.Context) error{check} }
+	return func(c *setup) { c.Ready = []func(context.Context) error{check} }
 }
 
 // TestJSON sends bodies to POST /products/categories, which takes one text, the name.
@@ -458,7 +458,7 @@ func TestCORS_none(t *testing.T) {
 
 func TestCORS(t *testing.T) {
 	t.Parallel()
-	s := embedded(t, func(c *httpapi.Config) { c.CORSOrigins = []string{"https://app.example.com", "http://localhost:3000"} })
+	s := embedded(t, func(c *setup) { c.CORSOrigins = []string{"https://app.example.com", "http://localhost:3000"} })
 	admin := s.as(domain.RoleAdmin)
 	const app = "https://app.example.com"
 	allowed := func(a answer) string { return strings.Join(a.Header.Values("Access-Control-Allow-Origin"), "|") }
@@ -579,7 +579,7 @@ func TestLog_lines(t *testing.T) {
 func TestObserve(t *testing.T) {
 	t.Parallel()
 	var seen []string
-	s := embedded(t, func(c *httpapi.Config) {
+	s := embedded(t, func(c *setup) {
 		c.Observe = func(method, route string, status int, took time.Duration) {
 			require.Positive(t, took)
 			seen = append(seen, fmt.Sprintf("%s %s %d", method, route, status))
@@ -606,7 +606,7 @@ func FuzzQuery(f *testing.F) {
 	tokens, err := token.NewIssuer([]byte(strings.Repeat("k", 32)), time.Hour, now)
 	require.NoError(f, err)
 	handler, err := httpapi.New(httpapi.Services{
-		Auth: service.NewAuth(store, tokens, nil, service.AuthSettings{}, now), Users: service.NewUsers(store, 0, now),
+		Auth: service.NewAuth(store, tokens, nil, nil, service.AuthSettings{}, now), Users: service.NewUsers(store, 0, now),
 		Products: service.NewProducts(store, nil, now), Orders: service.NewOrders(store, now),
 	}, httpapi.Config{Now: now, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(f, err)

@@ -24,7 +24,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
-	"inventoryhub/internal/httpapi"
 )
 
 // raw is a JSON object whose values stand as they are to be sent, so that they may be wrong.
@@ -1209,6 +1208,6 @@ func TestImages_baseURL(t *testing.T) {
 				require.Equal(t, want, got, what)
 			}
 			require.Nil(t, user.put("/products/"+made["id"].(string), goodProduct.with(raw{"image": "null"})).wants(http.StatusOK).json()["imageUrl"])
-		}, func(c *httpapi.Config) { c.ImagesBaseURL = base })
+		}, func(c *setup) { c.ImagesBaseURL = base })
 	}
 }

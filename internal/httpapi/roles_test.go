@@ -71,6 +71,26 @@ var grants = []grant{
 	}},
 	{"POST /auth/logout", staff, http.StatusNoContent, plain("/auth/logout", nil)},
 	{"PUT /auth/password", staff, http.StatusNoContent, plain("/auth/password", j{"currentPassword": goodPassword, "newPassword": "correct horse battery"})},
+	{"GET /auth/2fa", staff, http.StatusOK, plain("/auth/2fa", nil)},
+	{"POST /auth/2fa", staff, http.StatusCreated, plain("/auth/2fa", j{"currentPassword": goodPassword})},
+	{"POST /auth/2fa/confirm", staff, http.StatusOK, func(_ *server, c *client) (string, any) {
+		return "/auth/2fa/confirm", j{"code": c.begin().code()}
+	}},
+	{"POST /auth/2fa/recovery-codes", staff, http.StatusOK, func(_ *server, c *client) (string, any) {
+		return "/auth/2fa/recovery-codes", j{"currentPassword": goodPassword, "code": c.protect().codes[0]}
+	}},
+	{"POST /auth/2fa/disable", staff, http.StatusNoContent, func(_ *server, c *client) (string, any) {
+		return "/auth/2fa/disable", j{"currentPassword": goodPassword, "code": c.protect().codes[0]}
+	}},
+	{"GET /users/me/keys", staff, http.StatusOK, plain("/users/me/keys", nil)},
+	{"POST /users/me/keys", staff, http.StatusCreated, plain("/users/me/keys", j{"name": "till", "scope": "read", "currentPassword": goodPassword})},
+	{"DELETE /users/me/keys/:id", staff, http.StatusNoContent, func(_ *server, c *client) (string, any) {
+		id := unknownID
+		if c.access != "" {
+			id = c.post("/users/me/keys", j{"name": "till", "scope": "read", "currentPassword": goodPassword}).wants(http.StatusCreated).text("id")
+		}
+		return "/users/me/keys/" + id, nil
+	}},
 
 	{"GET /users", staff, http.StatusOK, plain("/users", nil)},
 	{"GET /users/me", staff, http.StatusOK, plain("/users/me", nil)},
@@ -561,6 +581,7 @@ func (s *server) dump() map[string][]string {
 	tables := map[string][]string{"pictures on disk": s.pictures()}
 	for _, table := range []string{
 		"users", "sessions", "refresh_tokens", "one_time_tokens", "login_failures", "categories", "products", "orders", "order_steps", "movements", "outbox", "deliveries",
+		"second_factors", "recovery_codes", "api_keys",
 	} {
 		tables[table] = s.rows("SELECT * FROM " + table)
 	}

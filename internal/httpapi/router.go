@@ -34,6 +34,7 @@ type Config struct {
 	CORSOrigins    []string // origins of browser applications, to the letter; none: no other origin may read
 	TrustedProxies []string // whose X-Forwarded-For is believed
 	AuthRateLimit  int      // tries a minute from one address on the anonymous /auth routes; 0 is off
+	UserRateLimit  int      // requests a minute of one signed-in user, with all sessions and API keys; 0 is off
 	Ready          []func(context.Context) error
 	// Observe is told of every request, by the pattern of its route; it may be nil.
 	Observe func(method, route string, status int, took time.Duration)
@@ -45,7 +46,8 @@ type Config struct {
 type api struct {
 	Config
 	Services
-	throttle *throttle
+	throttle *throttle // by address
+	share    *throttle // by user
 	log      *slog.Logger
 }
 
@@ -79,9 +81,17 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/auth/invite", need: domain.InviteUsers, handle: auth.invite, again: auth.invited},
 		{method: http.MethodPost, path: "/auth/logout", need: domain.OwnAccount, handle: auth.logout},
 		{method: http.MethodPut, path: "/auth/password", need: domain.OwnAccount, handle: auth.changePassword},
+		{method: http.MethodGet, path: "/auth/2fa", need: domain.OwnAccount, handle: auth.factor},
+		{method: http.MethodPost, path: "/auth/2fa", need: domain.OwnAccount, handle: auth.beginFactor},
+		{method: http.MethodPost, path: "/auth/2fa/confirm", need: domain.OwnAccount, handle: auth.confirmFactor},
+		{method: http.MethodPost, path: "/auth/2fa/recovery-codes", need: domain.OwnAccount, handle: auth.renewRecoveryCodes},
+		{method: http.MethodPost, path: "/auth/2fa/disable", need: domain.OwnAccount, handle: auth.disableFactor},
 
 		{method: http.MethodGet, path: "/users", need: domain.ReadUsers, handle: users.list},
-		{method: http.MethodGet, path: "/users/me", need: domain.OwnAccount, handle: users.me},
+		{method: http.MethodGet, path: "/users/me", need: domain.SeeOneself, handle: users.me},
+		{method: http.MethodGet, path: "/users/me/keys", need: domain.OwnAccount, handle: auth.keys},
+		{method: http.MethodPost, path: "/users/me/keys", need: domain.OwnAccount, handle: auth.createKey},
+		{method: http.MethodDelete, path: "/users/me/keys/:id", need: domain.OwnAccount, handle: auth.revokeKey},
 		{method: http.MethodGet, path: "/users/:id", need: domain.ReadUsers, handle: users.byID},
 		{method: http.MethodPut, path: "/users/:id", need: domain.ManageUsers, handle: users.update},
 		{method: http.MethodDelete, path: "/users/:id", need: domain.ManageUsers, handle: users.delete},
@@ -100,10 +110,10 @@ func (a *api) routes() []route {
 
 		{method: http.MethodGet, path: "/products/orders", need: domain.ListOrders, handle: orders.list},
 		{method: http.MethodPost, path: "/products/orders", need: domain.PlaceOrders, handle: orders.place, again: orders.placedBefore},
-		{method: http.MethodGet, path: "/products/orders/:id", need: domain.PlaceOrders, handle: orders.byID},
+		{method: http.MethodGet, path: "/products/orders/:id", need: domain.ReadOrders, handle: orders.byID},
 		{method: http.MethodPut, path: "/products/orders/:id", need: domain.EditOrders, handle: orders.edit},
 		{method: http.MethodDelete, path: "/products/orders/:id", need: domain.DeleteOrders, handle: orders.delete},
-		{method: http.MethodGet, path: "/products/orders/:id/history", need: domain.PlaceOrders, handle: orders.history},
+		{method: http.MethodGet, path: "/products/orders/:id/history", need: domain.ReadOrders, handle: orders.history},
 		{method: http.MethodPatch, path: "/products/orders/state/:id", need: domain.MoveOrders, handle: orders.move},
 
 		{method: http.MethodGet, path: "/audit", need: domain.ReadAudit, handle: audit.list},
@@ -116,7 +126,7 @@ func (a *api) routes() []route {
 
 // New builds the handler of the whole API.
 func New(s Services, c Config) (http.Handler, error) {
-	a := &api{Config: c, Services: s, throttle: newThrottle(c.AuthRateLimit, c.Now), log: c.Log}
+	a := &api{Config: c, Services: s, throttle: newThrottle(c.AuthRateLimit, c.Now), share: newThrottle(c.UserRateLimit, c.Now), log: c.Log}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	e.RedirectTrailingSlash = false
@@ -212,7 +222,7 @@ func (a *api) chain(r route) []gin.HandlerFunc {
 		chain = append(chain, a.slowDown)
 	}
 	if !r.open {
-		chain = append(chain, a.authenticate, a.require(r.need))
+		chain = append(chain, a.authenticate, a.slowUserDown, a.require(r.need))
 	}
 	if r.again != nil {
 		chain = append(chain, a.once(r.again))

@@ -51,6 +51,7 @@ type server struct {
 	store   *repository.Store
 	handler http.Handler
 	tokens  *token.Issuer
+	vault   *token.Vault
 	imgDir  string
 	log     *bytes.Buffer
 
@@ -60,7 +61,13 @@ type server struct {
 	users map[domain.Role]*client
 }
 
-type option func(*httpapi.Config)
+// setup is what a test may choose.
+type setup struct {
+	httpapi.Config
+	service.AuthSettings
+}
+
+type option func(*setup)
 
 // each runs a test on both engines.
 func each(t *testing.T, test func(t *testing.T, s *server), options ...option) {
@@ -86,22 +93,26 @@ func newServer(t *testing.T, store *repository.Store, options ...option) *server
 	require.NoError(t, err)
 	s.tokens, err = token.NewIssuer([]byte(strings.Repeat("k", 32)), 15*time.Minute, s.now)
 	require.NoError(t, err)
+	s.vault, err = token.NewVault([]byte(strings.Repeat("k", 32)))
+	require.NoError(t, err)
 	pictures := service.NewPictures(store, files, log, s.now)
-	settings := service.AuthSettings{RefreshTTL: 168 * time.Hour, SessionTTL: 720 * time.Hour, InvitationTTL: 72 * time.Hour, MinPassword: 8}
-	config := httpapi.Config{Ready: []func(context.Context) error{store.Ping}, Now: s.now, Log: log}
+	config := setup{
+		httpapi.Config{Ready: []func(context.Context) error{store.Ping}, Now: s.now, Log: log},
+		service.AuthSettings{RefreshTTL: 168 * time.Hour, SessionTTL: 720 * time.Hour, InvitationTTL: 72 * time.Hour, MinPassword: 8},
+	}
 	for _, o := range options {
 		o(&config)
 	}
 	s.handler, err = httpapi.New(httpapi.Services{
-		Auth:       service.NewAuth(store, s.tokens, password.NewHasher(), settings, s.now),
-		Users:      service.NewUsers(store, settings.InvitationTTL, s.now),
+		Auth:       service.NewAuth(store, s.tokens, s.vault, password.NewHasher(), config.AuthSettings, s.now),
+		Users:      service.NewUsers(store, config.InvitationTTL, s.now),
 		Categories: service.NewCategories(store, pictures, s.now),
 		Products:   service.NewProducts(store, pictures, s.now),
 		Pictures:   pictures,
 		Orders:     service.NewOrders(store, s.now),
 		Attempts:   service.NewAttempts(store, s.now),
 		Audit:      service.NewAudit(store, s.now),
-	}, config)
+	}, config.Config)
 	require.NoError(t, err)
 	return s
 }

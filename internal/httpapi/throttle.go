@@ -10,7 +10,7 @@ import (
 	"inventoryhub/internal/domain"
 )
 
-// throttle bounds the tries a minute from one address. It counts in this process: n instances allow n times as many, while
+// throttle bounds the requests a minute from one address, or of one user. It counts in this process: n instances allow n times as many, while
 // wrong passwords are counted in the database.
 type throttle struct {
 	perMinute int
@@ -77,6 +77,13 @@ func (t *throttle) sweep(now time.Time) {
 // slowDown refuses the tries of an address beyond its share.
 func (a *api) slowDown(c *gin.Context) {
 	if wait := a.throttle.take(address(c)); wait > 0 {
+		a.writeError(c, domain.Throttled(wait))
+	}
+}
+
+// slowUserDown refuses the requests of a user beyond their share, so that one runaway program does not take the server from all others.
+func (a *api) slowUserDown(c *gin.Context) {
+	if wait := a.share.take(actorOf(c).ID.String()); wait > 0 {
 		a.writeError(c, domain.Throttled(wait))
 	}
 }

@@ -73,17 +73,20 @@ func (h userHandlers) list(c *gin.Context) error {
 	return nil
 }
 
-func (h userHandlers) me(c *gin.Context) error { return h.show(c, actorOf(c).ID) }
+func (h userHandlers) me(c *gin.Context) error {
+	user, err := h.users.Me(c.Request.Context(), actorOf(c))
+	if err != nil {
+		return err
+	}
+	c.PureJSON(http.StatusOK, fullUserBody{newUserBody(user), user.Email, nil})
+	return nil
+}
 
 func (h userHandlers) byID(c *gin.Context) error {
 	id, err := pathID(c, "user")
 	if err != nil {
 		return err
 	}
-	return h.show(c, id)
-}
-
-func (h userHandlers) show(c *gin.Context, id uuid.UUID) error {
 	user, err := h.users.ByID(c.Request.Context(), actorOf(c), id)
 	if err != nil {
 		return err

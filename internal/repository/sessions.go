@@ -63,17 +63,20 @@ func (t Sessions) Touch(ctx context.Context, s domain.Session) error {
 // Actor finds out who calls: the user of a live session, with the role they have now. It returns KindNotFound on
 // `authorization` if the session has ended or the user is gone.
 func (t Sessions) Actor(ctx context.Context, session, user uuid.UUID, now time.Time) (domain.Actor, error) {
-	var role string // GORM scans single values into built-in types alone
-	done := t.read.WithContext(ctx).Raw(`SELECT u.role FROM sessions s JOIN users u ON u.id = s.user_id
+	var row struct {
+		Role      string // GORM scans single values into built-in types alone
+		HasFactor bool
+	}
+	done := t.read.WithContext(ctx).Raw(`SELECT u.role, `+hasFactor+` AS has_factor FROM sessions s JOIN users u ON u.id = s.user_id
 		WHERE s.id = ? AND u.id = ? AND s.ended_at IS NULL AND s.idle_until > ? AND u.status = ? AND u.deleted_at IS NULL`,
-		session, user, now, domain.UserActive).Scan(&role)
+		session, user, now, domain.UserActive).Scan(&row)
 	if done.Error != nil {
 		return domain.Actor{}, fail("load actor", done.Error)
 	}
 	if done.RowsAffected == 0 {
 		return domain.Actor{}, domain.NotFound("authorization", "The session has ended")
 	}
-	return domain.Actor{ID: user, Role: domain.Role(role), SessionID: session}, nil
+	return domain.Actor{ID: user, Role: domain.Role(row.Role), SessionID: session, HasFactor: row.HasFactor}, nil
 }
 
 // End ends one session.
@@ -84,6 +87,13 @@ func (t Sessions) End(ctx context.Context, id uuid.UUID, now time.Time) error {
 // EndAll ends all sessions of a user but the one to keep; uuid.Nil keeps none.
 func (t Sessions) EndAll(ctx context.Context, user, keep uuid.UUID, now time.Time) error {
 	return t.end(ctx, now, "user_id = ? AND id <> ?", user, keep)
+}
+
+// EndOldest ends a user's oldest sessions beyond so many of the newest.
+func (t Sessions) EndOldest(ctx context.Context, user uuid.UUID, keep int, now time.Time) error {
+	newest := t.write.Model(&domain.Session{}).Select("id").Where("user_id = ? AND ended_at IS NULL AND idle_until > ?", user, now).
+		Order("created_at DESC, id DESC").Limit(keep)
+	return t.end(ctx, now, "user_id = ? AND id NOT IN (?)", user, newest)
 }
 
 func (t Sessions) end(ctx context.Context, now time.Time, where string, args ...any) error {

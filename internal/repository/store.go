@@ -37,6 +37,8 @@ type Store struct {
 	Deliveries Deliveries
 	Attempts   Attempts
 	Audit      Audit
+	Factors    Factors
+	Keys       Keys
 
 	read, write *gorm.DB
 	closers     []func() error
@@ -55,6 +57,7 @@ func newStore(read, write *gorm.DB) *Store {
 	return &Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
 		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
+		Factors: Factors{t}, Keys: Keys{t},
 		read: read, write: write,
 	}
 }

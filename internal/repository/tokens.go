@@ -63,6 +63,20 @@ func (t Tokens) CountSince(ctx context.Context, user uuid.UUID, kind domain.Toke
 	return n, nil
 }
 
+// Nth gives when the user's nth newest token of the kind was made, and false if there are fewer.
+func (t Tokens) Nth(ctx context.Context, user uuid.UUID, kind domain.TokenKind, n int) (time.Time, bool, error) {
+	var made []time.Time
+	err := t.write.WithContext(ctx).Model(&domain.OneTimeToken{}).Where("user_id = ? AND kind = ?", user, kind).
+		Order("created_at DESC, id DESC").Offset(n-1).Limit(1).Pluck("created_at", &made).Error
+	if err != nil {
+		return time.Time{}, false, fail("look at tokens", err)
+	}
+	if len(made) == 0 {
+		return time.Time{}, false, nil
+	}
+	return made[0], true, nil
+}
+
 // LiveForEvent says whether the token that the event's mail carries still opens something.
 func (t Tokens) LiveForEvent(ctx context.Context, event uuid.UUID, now time.Time) (bool, error) {
 	var token domain.OneTimeToken

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,20 +19,23 @@ type AuthSettings struct {
 	SessionTTL    time.Duration // a session ends so long after the login in any case
 	InvitationTTL time.Duration
 	MinPassword   int // characters
+	// RequireFactor lists the roles that need a second factor before anything else is open to them.
+	RequireFactor []domain.Role
 }
 
 // Auth is about who somebody is: login, sessions, invitations and passwords.
 type Auth struct {
 	store    *repository.Store
 	tokens   *token.Issuer
+	vault    *token.Vault
 	hasher   *password.Hasher
 	settings AuthSettings
 	clock    clock
 }
 
 // NewAuth makes the use cases of /auth.
-func NewAuth(store *repository.Store, tokens *token.Issuer, hasher *password.Hasher, settings AuthSettings, now func() time.Time) *Auth {
-	return &Auth{store: store, tokens: tokens, hasher: hasher, settings: settings, clock: now}
+func NewAuth(store *repository.Store, tokens *token.Issuer, vault *token.Vault, hasher *password.Hasher, settings AuthSettings, now func() time.Time) *Auth {
+	return &Auth{store: store, tokens: tokens, vault: vault, hasher: hasher, settings: settings, clock: now}
 }
 
 // Tokens is what a login gives: a signed access token, and a refresh token that is good for the next pair.
@@ -40,9 +44,23 @@ type Tokens struct {
 	Refresh string
 }
 
-// Authenticate finds out who calls from an access token, with the role that the database holds at this moment. It returns
-// KindUnauthenticated if the token is not valid, its session has ended or its user is gone.
+// Authenticate finds out who calls from an access token or an API key, with the role that the database holds at this moment. It returns
+// KindUnauthenticated if it is not valid, its session has ended or its user is gone.
 func (s *Auth) Authenticate(ctx context.Context, access, address string) (domain.Actor, error) {
+	find := s.bySession
+	if strings.HasPrefix(access, domain.KeyPrefix) {
+		find = s.byKey
+	}
+	actor, err := find(ctx, access)
+	if err != nil {
+		return domain.Actor{}, err
+	}
+	actor.Address = address
+	actor.Barred = s.requiresFactor(actor.Role) && !actor.HasFactor
+	return actor, nil
+}
+
+func (s *Auth) bySession(ctx context.Context, access string) (domain.Actor, error) {
 	claims, err := s.tokens.Verify(access)
 	if err != nil {
 		return domain.Actor{}, err
@@ -51,13 +69,13 @@ func (s *Auth) Authenticate(ctx context.Context, access, address string) (domain
 	if isKind(err, domain.KindNotFound) {
 		return domain.Actor{}, domain.Unauthenticated("authorization", "The session has ended")
 	}
-	actor.Address = address
 	return actor, err
 }
 
 // Login opens a session for an active user. For an unknown email, a wrong password, a draft and a deleted user it returns the same
-// KindUnauthenticated on `credentials` after the same work. It returns KindThrottled after too many wrong passwords.
-func (s *Auth) Login(ctx context.Context, caller domain.Actor, email, pass string, faults domain.Faults) (Tokens, error) {
+// KindUnauthenticated on `credentials` after the same work. A user with a second factor needs a code of it too: without a right one it returns
+// KindUnauthenticated on `code`. It returns KindThrottled after too many wrong passwords or codes.
+func (s *Auth) Login(ctx context.Context, caller domain.Actor, email, pass, code string, faults domain.Faults) (Tokens, error) {
 	if err := faults.Err(); err != nil {
 		return Tokens{}, err
 	}
@@ -84,6 +102,9 @@ func (s *Auth) Login(ctx context.Context, caller domain.Actor, email, pass strin
 	var opened session
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
 		now := s.clock.now()
+		if err := s.prove(ctx, tx, user.ID, code, now); err != nil {
+			return err
+		}
 		if err := tx.Logins.Succeeded(ctx, domain.Fold(email), caller.Address, now); err != nil {
 			return err
 		}
@@ -92,6 +113,9 @@ func (s *Auth) Login(ctx context.Context, caller domain.Actor, email, pass strin
 		opened, err = s.open(ctx, tx, user.ID)
 		return err
 	})
+	if isKind(err, domain.KindUnauthenticated) {
+		return Tokens{}, s.refuse(ctx, caller, domain.AuditLoginFailed, "account", domain.Fold(email), err)
+	}
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -140,6 +164,9 @@ func (s *Auth) open(ctx context.Context, tx *repository.Store, user uuid.UUID) (
 	now := s.clock.now()
 	row := domain.NewSession(user, s.settings.RefreshTTL, s.settings.SessionTTL, now)
 	opened := session{id: row.ID, user: user, refresh: token.NewSecret()}
+	if err := tx.Sessions.EndOldest(ctx, user, domain.MaxSessions-1, now); err != nil {
+		return session{}, err
+	}
 	return opened, tx.Sessions.Create(ctx, row, domain.RefreshToken{Hash: token.Hash(opened.refresh), SessionID: row.ID, CreatedAt: now})
 }
 
@@ -210,6 +237,9 @@ func (s *Auth) Refresh(ctx context.Context, caller domain.Actor, access, refresh
 
 // Logout ends the actor's session.
 func (s *Auth) Logout(ctx context.Context, actor domain.Actor) error {
+	if err := actor.Require(domain.OwnAccount); err != nil {
+		return err
+	}
 	return s.store.InTx(ctx, func(tx *repository.Store) error {
 		now := s.clock.now()
 		note(tx, actor, domain.AuditLoggedOut, "user", actor.ID.String(), nil, now)
@@ -220,25 +250,12 @@ func (s *Auth) Logout(ctx context.Context, actor domain.Actor) error {
 // ChangePassword sets the actor's password, ends their other sessions and voids their resets. It returns KindInvalid on `currentPassword`
 // and `newPassword`, and KindThrottled after too many wrong ones.
 func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, next string, faults domain.Faults) error {
-	user, err := s.store.Users.ByID(ctx, actor.ID)
-	if err != nil {
+	if err := actor.Require(domain.OwnAccount); err != nil {
 		return err
 	}
-	if !faults.Has("currentPassword") {
-		if err := s.countTry(ctx, actor, user.Email); err != nil {
-			return err
-		}
-		right, err := s.hasher.Verify(ctx, current, *user.PasswordHash)
-		if err != nil {
-			return err
-		}
-		if right {
-			if err := s.store.Logins.Succeeded(ctx, user.EmailKey, actor.Address, s.clock.now()); err != nil {
-				return err
-			}
-		} else {
-			faults.Add("currentPassword", "The current password is wrong")
-		}
+	user, err := s.askAgain(ctx, actor, current, &faults)
+	if err != nil {
+		return err
 	}
 	s.checkPassword(&faults, "newPassword", next, user.OwnWords()...)
 	if err := faults.Err(); err != nil {
@@ -248,6 +265,32 @@ func (s *Auth) ChangePassword(ctx context.Context, actor domain.Actor, current, 
 		note(tx, actor, domain.AuditPasswordChanged, "user", user.ID.String(), nil, now)
 		return nil
 	})
+}
+
+// askAgain has the actor show their password before a change of the account. A wrong one becomes a fault on `currentPassword`, and counts as one at the
+// login does.
+func (s *Auth) askAgain(ctx context.Context, actor domain.Actor, current string, faults *domain.Faults) (domain.User, error) {
+	user, right, err := s.askPassword(ctx, actor, current, faults)
+	if err == nil && right {
+		err = s.store.Logins.Succeeded(ctx, user.EmailKey, actor.Address, s.clock.now())
+	}
+	return user, err
+}
+
+// askPassword is askAgain, but leaves the try counted as a wrong one.
+func (s *Auth) askPassword(ctx context.Context, actor domain.Actor, current string, faults *domain.Faults) (domain.User, bool, error) {
+	user, err := s.store.Users.ByID(ctx, actor.ID)
+	if err != nil || faults.Has("currentPassword") {
+		return user, false, err
+	}
+	if err := s.countTry(ctx, actor, user.Email); err != nil {
+		return user, false, err
+	}
+	right, err := s.hasher.Verify(ctx, current, *user.PasswordHash)
+	if err == nil && !right {
+		faults.Add("currentPassword", "The current password is wrong")
+	}
+	return user, right, err
 }
 
 // checkPassword notes what is wrong with a new password, unless it is noted already that there is none.
@@ -280,10 +323,20 @@ func savePassword(ctx context.Context, tx *repository.Store, user, keep uuid.UUI
 	if err := tx.Users.SavePassword(ctx, user, hash, now); err != nil {
 		return err
 	}
-	if err := tx.Sessions.EndAll(ctx, user, keep, now); err != nil {
+	if err := endSessions(ctx, tx, user, keep, now); err != nil {
 		return err
 	}
 	return tx.Tokens.Revoke(ctx, user, now, domain.TokenPasswordReset)
+}
+
+// endSessions ends all sessions of a user but the one to keep. Without one to keep, whoever was in is to be out, and so are the API keys.
+func endSessions(ctx context.Context, tx *repository.Store, user, keep uuid.UUID, now time.Time) error {
+	if keep == uuid.Nil {
+		if err := tx.Keys.RevokeAll(ctx, user, now); err != nil {
+			return err
+		}
+	}
+	return tx.Sessions.EndAll(ctx, user, keep, now)
 }
 
 // forgotTime is how long Forgot takes for everyone. The work of a known email takes a hundredth of it.

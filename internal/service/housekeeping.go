@@ -38,6 +38,7 @@ func (s *Housekeeping) Run(ctx context.Context) error {
 		s.store.Sessions.Purge(ctx, now.Add(-keepSessions)),
 		s.store.Tokens.Purge(ctx, now.Add(-keepTokens)),
 		s.store.Logins.Purge(ctx, now),
+		s.store.Keys.Purge(ctx, now.Add(-keepTokens)),
 		s.store.Outbox.Purge(ctx, now.Add(-keepOutbox)),
 		s.store.Attempts.Purge(ctx, now.Add(-domain.AttemptTTL)),
 		s.store.Deliveries.Purge(ctx, now.Add(-keepDeliveries)),

@@ -20,7 +20,7 @@ type Invitee struct {
 
 // Invite makes a draft user and mails them an invitation; both happen or neither. A draft's email invites again: the names and
 // the role are updated and the old invitation stops working. It returns KindForbidden if the actor may not invite or not grant
-// the role, KindInvalid for faults, and KindConflict on `email` for an active user.
+// the role, KindInvalid for faults, KindConflict on `email` for an active user, and KindThrottled for more than [domain.MaxInvitationsPerDay] mails to one draft.
 func (s *Auth) Invite(ctx context.Context, actor domain.Actor, in Invitee, attempt *domain.Attempt, faults domain.Faults) error {
 	if err := actor.Require(domain.InviteUsers); err != nil {
 		return err
@@ -67,6 +67,14 @@ func (s *Auth) inviteOnce(ctx context.Context, actor domain.Actor, in Invitee, a
 
 // invite mails a draft a new invitation, which replaces the one before.
 func invite(ctx context.Context, tx *repository.Store, user domain.User, by uuid.UUID, ttl time.Duration, now time.Time) error {
+	const day = 24 * time.Hour
+	last, many, err := tx.Tokens.Nth(ctx, user.ID, domain.TokenInvitation, domain.MaxInvitationsPerDay)
+	if err != nil {
+		return err
+	}
+	if wait := last.Add(day).Sub(now); many && wait > 0 {
+		return domain.Throttled(wait)
+	}
 	inviter, err := tx.Users.Lock(ctx, by)
 	if err != nil {
 		return err

@@ -129,6 +129,23 @@ func (s *Operator) ResetPassword(ctx context.Context, email, pass string) (gener
 	return generated, err
 }
 
+// RemoveFactor takes the second factor of an active user away, for one who lost the app and the recovery codes, and ends their sessions. It returns
+// KindNotFound on `email`.
+func (s *Operator) RemoveFactor(ctx context.Context, email string) error {
+	return s.store.InTx(ctx, func(tx *repository.Store) error {
+		user, err := tx.Users.LockByEmail(ctx, email)
+		if err != nil {
+			return err
+		}
+		now := s.clock.now()
+		note(tx, commandLine, domain.AuditFactorDisabled, "user", user.ID.String(), nil, now)
+		if err := tx.Factors.Remove(ctx, user.ID); err != nil {
+			return err
+		}
+		return endSessions(ctx, tx, user.ID, uuid.Nil, now)
+	})
+}
+
 // Remove deletes a user of any role, their sessions and their invitations. It returns KindNotFound on `email`.
 func (s *Operator) Remove(ctx context.Context, email string) error {
 	return s.store.InTx(ctx, func(tx *repository.Store) error {

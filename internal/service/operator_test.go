@@ -31,7 +31,7 @@ func TestOperator_FirstAdmin(t *testing.T) {
 		}
 		require.Len(t, winner.generated, 20)
 		require.Equal(t, 1, w.count("users"))
-		pair, err := w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", winner.generated, nil)
+		pair, err := w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", winner.generated, "", nil)
 		w.ok(err)
 		admin, err := w.auth.Authenticate(w.ctx, pair.Access, address)
 		w.ok(err)
@@ -142,14 +142,14 @@ func TestOperator_ResetPassword(t *testing.T) {
 		}
 		require.True(t, w.live(bystander))
 		w.refuses(w.auth.Reset(w.ctx, domain.Stranger(address), secret, "an entirely new one", nil), domain.KindInvalid, "token")
-		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, "", nil)
 		w.refuses(err, domain.KindUnauthenticated, "credentials")
-		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, generated, nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, generated, "", nil)
 		w.ok(err)
 		generated, err = w.operator.ResetPassword(w.ctx, u.Email, "an entirely new one")
 		w.ok(err)
 		require.Empty(t, generated)
-		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, "an entirely new one", nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), u.Email, "an entirely new one", "", nil)
 		w.ok(err)
 	})
 }
@@ -166,7 +166,7 @@ func TestOperator_Remove(t *testing.T) {
 
 		w.ok(w.operator.Remove(w.ctx, "ADMIN@example.com"))
 		require.False(t, w.live(admin))
-		_, err = w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", goodPassword, nil)
+		_, err = w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", goodPassword, "", nil)
 		w.refuses(err, domain.KindUnauthenticated, "credentials")
 		w.refuses(w.operator.Remove(w.ctx, "admin@example.com"), domain.KindNotFound, "email")
 

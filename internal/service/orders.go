@@ -39,7 +39,7 @@ func (s *Orders) List(ctx context.Context, actor domain.Actor, f domain.OrderFil
 
 // ByID returns KindForbidden, and KindNotFound on `id`.
 func (s *Orders) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (domain.Order, error) {
-	if err := actor.Require(domain.PlaceOrders); err != nil {
+	if err := actor.Require(domain.ReadOrders); err != nil {
 		return domain.Order{}, err
 	}
 	return s.store.Orders.ByID(ctx, id)

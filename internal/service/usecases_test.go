@@ -57,7 +57,7 @@ var useCases = []useCase{
 		arrange: func(w *world) func(actor) error {
 			u := w.user(domain.RoleUser)
 			return func(actor) error {
-				_, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, nil)
+				_, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, "", nil)
 				return err
 			}
 		},
@@ -389,14 +389,14 @@ func TestUseCases_faultsComeBeforeWriting(t *testing.T) {
 		for name, call := range map[string]func() error{
 			"invite": func() error { return w.auth.Invite(w.ctx, admin.Actor, invitee(domain.RoleUser), nil, faults()) },
 			"change password": func() error {
-				return w.auth.ChangePassword(w.ctx, domain.Actor{ID: u.ID}, goodPassword, "an entirely new one", faults())
+				return w.auth.ChangePassword(w.ctx, domain.Actor{ID: u.ID, Role: domain.RoleUser}, goodPassword, "an entirely new one", faults())
 			},
 			"forgot": func() error { return w.auth.Forgot(w.ctx, domain.Stranger(address), u.Email, faults()) },
 			"reset": func() error {
 				return w.auth.Reset(w.ctx, domain.Stranger(address), reset, "an entirely new one", faults())
 			},
 			"login": func() error {
-				_, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, faults())
+				_, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, "", faults())
 				return err
 			},
 			"refresh": func() error {

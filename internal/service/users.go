@@ -45,6 +45,14 @@ func (s *Users) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (dom
 	return user, actor.MaySee(user)
 }
 
+// Me gives the actor's own user.
+func (s *Users) Me(ctx context.Context, actor domain.Actor) (domain.User, error) {
+	if err := actor.Require(domain.SeeOneself); err != nil {
+		return domain.User{}, err
+	}
+	return s.store.Users.ByID(ctx, actor.ID)
+}
+
 // Invitation gives a draft's last invitation to those who may invite, and nil for an active user and to anybody else.
 func (s *Users) Invitation(ctx context.Context, actor domain.Actor, user domain.User) (*domain.Invitation, error) {
 	if user.Status != domain.UserDraft || !actor.May(domain.InviteUsers) {
@@ -103,7 +111,7 @@ func (s *Users) lockInferior(ctx context.Context, tx *repository.Store, actor do
 
 // moveAccount does what a changed email asks for.
 func (s *Users) moveAccount(ctx context.Context, tx *repository.Store, actor domain.Actor, before, after domain.User, now time.Time) error {
-	if err := tx.Sessions.EndAll(ctx, after.ID, uuid.Nil, now); err != nil {
+	if err := endSessions(ctx, tx, after.ID, uuid.Nil, now); err != nil {
 		return err
 	}
 	if err := tx.Tokens.Revoke(ctx, after.ID, now, domain.TokenPasswordReset); err != nil {
@@ -141,7 +149,10 @@ func remove(ctx context.Context, tx *repository.Store, actor domain.Actor, user 
 	if err := tx.Users.Delete(ctx, user.ID, now); err != nil {
 		return err
 	}
-	if err := tx.Sessions.EndAll(ctx, user.ID, uuid.Nil, now); err != nil {
+	if err := endSessions(ctx, tx, user.ID, uuid.Nil, now); err != nil {
+		return err
+	}
+	if err := tx.Factors.Remove(ctx, user.ID); err != nil {
 		return err
 	}
 	return tx.Tokens.Revoke(ctx, user.ID, now, domain.TokenInvitation, domain.TokenPasswordReset)

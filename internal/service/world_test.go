@@ -99,11 +99,13 @@ func newWorld(t *testing.T, url, way string) *world {
 	require.NoError(t, err)
 	tokens, err := token.NewIssuer([]byte(strings.Repeat("k", 32)), 15*time.Minute, w.now)
 	require.NoError(t, err)
+	vault, err := token.NewVault([]byte(strings.Repeat("k", 32)))
+	require.NoError(t, err)
 
 	hasher := password.NewHasher()
 	settings := service.AuthSettings{RefreshTTL: 168 * time.Hour, SessionTTL: 720 * time.Hour, InvitationTTL: 72 * time.Hour, MinPassword: 8}
 	w.pictures = service.NewPictures(w.store, files, slog.New(slog.NewTextHandler(w, nil)), w.now)
-	w.auth = service.NewAuth(w.store, tokens, hasher, settings, w.now)
+	w.auth = service.NewAuth(w.store, tokens, vault, hasher, settings, w.now)
 	w.users = service.NewUsers(w.store, settings.InvitationTTL, w.now)
 	w.categories = service.NewCategories(w.store, w.pictures, w.now)
 	w.products = service.NewProducts(w.store, w.pictures, w.now)
@@ -271,7 +273,7 @@ type actor struct {
 // login opens a session for a user, as a login would.
 func (w *world) login(u domain.User) actor {
 	w.t.Helper()
-	pair, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, nil)
+	pair, err := w.auth.Login(w.ctx, domain.Stranger(address), u.Email, goodPassword, "", nil)
 	w.ok(err)
 	who, err := w.auth.Authenticate(w.ctx, pair.Access, address)
 	w.ok(err)
