@@ -111,6 +111,16 @@ func TestRender_hostile_names_are_inert(t *testing.T) {
 	}
 }
 
+func TestInert(t *testing.T) {
+	for name, want := range map[string]string{
+		"Ada Lovelace": "Ada Lovelace", "J. R. R. Tolkien, Jr.": "J. R. R. Tolkien, Jr.", "12.5 %": "12.5 %", "a: b/c": "a: b/c",
+		"t.co/x": "t.\u2060co/\u2060x", "x.com": "x.\u2060com", "e\u0301.example": "e\u0301.\u2060example", "a@b": "a@\u2060b", "WWW.x": "WWW.\u2060x",
+		"see http://localhost": "see http:\u2060/\u2060/\u2060localhost", "7.62.1.1": "7.\u206062.\u20601.\u20601",
+	} {
+		assert.Equal(t, want, inert(name))
+	}
+}
+
 func TestRender_very_long_names_are_cut(t *testing.T) {
 	m, err := Render(invitedWith(t, func(d *domain.UserInvited) { d.FirstName = strings.Repeat("ж", 10_000) }), appURL, from)
 	require.NoError(t, err)
