@@ -34,14 +34,15 @@ test: export GOFLAGS += $(RACE)
 test: export CGO_ENABLED = 1
 test: check-format verify programs vet lint race-test
 
-# Go fuzzes one target at a time. What it finds it writes into the package's testdata/fuzz, where "make test" tries it again.
+# Go fuzzes one target at a time, and would spend most of a minute on making new inputs shorter. What it finds it writes into
+# the package's testdata/fuzz, where "make test" tries it again.
 FUZZTIME ?= 1m
 fuzz: ## Fuzz each target for FUZZTIME=1m
 	@$(GO) build -o $(TOOLS)/testservers ./internal/testservers/run
 	@targets=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
 	echo "$$targets" | awk '/^Fuzz/ { found[++n] = $$1 } /^ok/ { while (n) print $$2, found[n--] }' | \
 	$(TOOLS)/testservers -rabbitmq=false sh -c 'while read -r package target; do echo "== $$target"; \
-		$(GO) test -run "^$$" -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null || exit 1; done'
+		$(GO) test -run "^$$" -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s "$$package" </dev/null || exit 1; done'
 
 torture: ## Break the server in every way for DURATION=1m (SEED, INSTANCES, ENGINE), see docs/reliability.md
 	@$(GO) build -o $(TOOLS)/torture ./internal/torture/run
