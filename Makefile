@@ -14,7 +14,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
 RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test torture mutants lint fmt clean check-format verify programs vet race-test
+.PHONY: help run build test fuzz torture mutants lint fmt clean check-format verify programs vet race-test
 .NOTPARALLEL: # the checks of "make test" go from quick to slow
 
 help: ## List the targets
@@ -33,6 +33,16 @@ test: ## Run all checks: format, modules, vet, lint, tests with the race detecto
 test: export GOFLAGS += $(RACE)
 test: export CGO_ENABLED = 1
 test: check-format verify programs vet lint race-test
+
+# Go fuzzes one target at a time, and would spend most of a minute on making new inputs shorter. What it finds it writes into
+# the package's testdata/fuzz, where "make test" tries it again.
+FUZZTIME ?= 1m
+fuzz: ## Fuzz each target for FUZZTIME=1m
+	@$(GO) build -o $(TOOLS)/testservers ./internal/testservers/run
+	@targets=$$($(GO) test -list '^Fuzz' ./...) || { echo "$$targets"; exit 1; }; \
+	echo "$$targets" | awk '/^Fuzz/ { found[++n] = $$1 } /^ok/ { while (n) print $$2, found[n--] }' | \
+	$(TOOLS)/testservers -rabbitmq=false sh -c 'while read -r package target; do echo "== $$target"; \
+		$(GO) test -run "^$$" -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 2s "$$package" </dev/null || exit 1; done'
 
 torture: ## Break the server in every way for DURATION=1m (SEED, INSTANCES, ENGINE), see docs/reliability.md
 	@$(GO) build -o $(TOOLS)/torture ./internal/torture/run

@@ -204,8 +204,13 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		e, err := Decode(body)
 		if err != nil {
+			require.Zero(t, e)
+			require.NotContains(t, err.Error(), secret)
 			return
 		}
+		require.LessOrEqual(t, len(body), MaxBytes)
+		require.NotZero(t, e.ID)
+		require.Equal(t, time.UTC, e.At.Location())
 		again, err := Encode(e)
 		if err != nil {
 			require.ErrorContains(t, err, "bytes are more than", "escaping may lengthen it")

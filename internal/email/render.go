@@ -150,7 +150,7 @@ func utc(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC"
 const maxShownName = 2*domain.MaxPersonName + 1
 
 var (
-	linkLike   = regexp.MustCompile(`://|@|(?i:www)\.|[\pL\pN-]{2,}\.\pL{2,}`)
+	linkLike   = regexp.MustCompile(`://|@|(?i:www)\.|[\pL\pM\pN]\.[\pL\pN]{2}`)
 	linkJoints = regexp.MustCompile(`[.:/@]`)
 )
 

@@ -31,7 +31,7 @@ func bindForm(c *gin.Context, limit int64) (productRequest, domain.Faults, error
 	seen := map[string]bool{}
 	for n := 0; ; n++ {
 		part, err := parts.NextPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { // as it is; wrapped, it stands for a form without its end
 			break
 		}
 		if err != nil {

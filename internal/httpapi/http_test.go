@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -27,7 +28,7 @@ import (
 )
 
 // embedded is a server on SQLite alone, for what happens before any database.
-func embedded(t *testing.T, options ...option) *server {
+func embedded(t testing.TB, options ...option) *server {
 	t.Helper()
 	url := storetest.SQLiteURL(t)
 	s := newServer(t, storetest.Open(t, url), options...)
@@ -596,6 +597,7 @@ func FuzzQuery(f *testing.F) {
 	for _, query := range []string{
 		"", "page=1&pageSize=100&sort=-createdAt&search=x", "page=0&page=1", "search=%00", "search=%ff", "search=%25_%5C'", "%zz", "a;b", "&&&===", "role=Admin&status=Draft", "category=Electronics&state=Ready",
 		"sort=quantity", "page=2147483647&pageSize=100", "search=" + strings.Repeat("a", 300), "search=%E2%80%A8", "page=%EF%BC%91", "sort=name,id;drop", "search=\x00\xff\n", "category=%F0%9F%98%80",
+		"from=2031-02-03T04:05:06Z&to=9999-12-31T23:59:59.999Z&action=x&user=0195a000-0000-7000-8000-000000000001&target=a", "from=-1&to=2031-02-30",
 	} {
 		f.Add(query)
 	}
@@ -607,7 +609,7 @@ func FuzzQuery(f *testing.F) {
 	require.NoError(f, err)
 	handler, err := httpapi.New(httpapi.Services{
 		Auth: service.NewAuth(store, tokens, nil, nil, service.AuthSettings{}, now), Users: service.NewUsers(store, 0, now),
-		Products: service.NewProducts(store, nil, now), Orders: service.NewOrders(store, now),
+		Products: service.NewProducts(store, nil, now), Orders: service.NewOrders(store, now), Audit: service.NewAudit(store, now),
 	}, httpapi.Config{Now: now, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(f, err)
 	user := domain.NewDraft("admin@example.com", "Jane", "Admin", domain.RoleAdmin, newYear)
@@ -619,7 +621,7 @@ func FuzzQuery(f *testing.F) {
 	require.NoError(f, err)
 
 	f.Fuzz(func(t *testing.T, query string) {
-		for _, path := range []string{"/users", "/products", "/products/orders"} {
+		for path, thing := range map[string]string{"/users": "users", "/products": "products", "/products/orders": "orders", "/audit": "audit"} {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
 			r.URL.RawQuery = query
 			r.Header.Set("Authorization", "Bearer "+access)
@@ -629,7 +631,16 @@ func FuzzQuery(f *testing.F) {
 			if a.Status != http.StatusOK {
 				require.Equal(t, http.StatusBadRequest, a.Status, a.Body)
 				require.NotEmpty(t, a.refusal())
+				continue
 			}
+			body := a.json()
+			things, isList := body[thing].([]any)
+			require.True(t, isList, a.Body)
+			require.Len(t, body, 5, a.Body)
+			require.GreaterOrEqual(t, body["page"], 1., a.Body)
+			require.GreaterOrEqual(t, body["pageSize"], max(1, float64(len(things))), a.Body)
+			require.GreaterOrEqual(t, body["totalItems"], float64(len(things)), a.Body)
+			require.Equal(t, math.Ceil(body["totalItems"].(float64)/body["pageSize"].(float64)), body["totalPages"], a.Body)
 		}
 	})
 }

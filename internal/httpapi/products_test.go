@@ -364,17 +364,21 @@ func TestProducts_form(t *testing.T) {
 				user.form(to.method, to.path, part{name: "category", value: "Toys"}, part{name: "quantity", value: "x"}, part{name: "description", value: "\x00"},
 					part{name: "image", file: "x.png", value: "x"}).refuses(http.StatusBadRequest, "name", "category", "quantity", "description", "image")
 			})
-			for name, body := range map[string]string{"empty": "", "no_form": "name=x"} {
-				s.run(to.name+"/"+name, func(*testing.T) {
-					a := user.do(to.method, to.path, body, "Content-Type", "multipart/form-data; boundary=b")
-					if to.method == http.MethodPost {
-						a.refuses(http.StatusBadRequest, "name", "category", "quantity")
-					} else {
-						a.refuses(http.StatusBadRequest, "name", "category")
-					}
-				})
-			}
+			s.run(to.name+"/without_parts", func(*testing.T) {
+				a := user.do(to.method, to.path, "--b--\r\n", "Content-Type", "multipart/form-data; boundary=b")
+				if to.method == http.MethodPost {
+					a.refuses(http.StatusBadRequest, "name", "category", "quantity")
+				} else {
+					a.refuses(http.StatusBadRequest, "name", "category")
+				}
+			})
+			whole := "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx\r\n--b\r\nContent-Disposition: form-data; name=\"category\"\r\n\r\nElectronics\r\n" +
+				"--b\r\nContent-Disposition: form-data; name=\"quantity\"\r\n\r\n1\r\n--b"
 			for name, body := range map[string]string{
+				"empty":         "",
+				"no_form":       "name=x",
+				"cut_off":       whole,
+				"another_end":   whole + "--epilogue",
 				"without_end":   "--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nx",
 				"broken_header": "--b\r\nContent-Disposition\r\n\r\nx\r\n--b--\r\n",
 			} {

@@ -45,7 +45,7 @@ func hashOf(pass string) string {
 
 // server is the whole API over a fresh database, with a clock that the test may move.
 type server struct {
-	t       *testing.T
+	t       testing.TB
 	url     string // of the database
 	side    *sql.DB
 	store   *repository.Store
@@ -85,7 +85,7 @@ func each(t *testing.T, test func(t *testing.T, s *server), options ...option) {
 	})
 }
 
-func newServer(t *testing.T, store *repository.Store, options ...option) *server {
+func newServer(t testing.TB, store *repository.Store, options ...option) *server {
 	t.Helper()
 	s := &server{t: t, store: store, imgDir: t.TempDir(), log: &bytes.Buffer{}, users: map[domain.Role]*client{}}
 	log := slog.New(slog.NewTextHandler(&lockedWriter{w: s.log}, nil))
@@ -154,7 +154,7 @@ func (s *server) advance(d time.Duration) {
 // run runs a case of the test on this server. Cases run one after the other.
 func (s *server) run(name string, test func(t *testing.T)) {
 	whole := s.t
-	whole.Run(name, func(t *testing.T) {
+	whole.(*testing.T).Run(name, func(t *testing.T) {
 		s.t = t
 		defer func() { s.t = whole }()
 		test(t)
@@ -206,7 +206,7 @@ func (s *server) session(u domain.User) *client {
 
 // answer is what the API said.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	Status int
 	Header http.Header
 	Body   string
@@ -293,7 +293,7 @@ func (a answer) json() map[string]any {
 }
 
 // parseJSON decodes any JSON, with numbers as they are written.
-func parseJSON(t *testing.T, text string) any {
+func parseJSON(t testing.TB, text string) any {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()

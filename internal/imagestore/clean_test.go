@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -12,6 +13,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"runtime"
+	"runtime/metrics"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -449,17 +452,36 @@ func FuzzClean(f *testing.F) {
 		f.Add(decode64(f, text))
 	}
 	f.Add(riff(vp8x(1<<4, 7, 3), chunk("ICCP", []byte("x")), chunk("VP8L", plainVP8L(7, 3, green)), chunk("EXIF", nil)))
+	f.Add(riff(vp8x(1<<5|1<<3|1<<2, 2, 2), chunk("VP8L", plainVP8L(2, 2, red)), chunk("XMP ", []byte("x"))))
 	f.Add(claimedPNG(100_000, 100_000))
+	f.Add(encodedPNG(f, image.NewGray(image.Rect(0, 0, MaxSide+1, 1))))
 	f.Add([]byte(strings.Repeat("\xff\xd8\xff\xff", 9)))
 	f.Fuzz(func(t *testing.T, raw []byte) {
+		before := allocated()
 		p, err := Clean(t.Context(), raw)
+		spent := allocated() - before
+		kind, err2 := formatOf(raw)
+		if err2 == nil {
+			config, _ := kind.config(bytes.NewReader(raw)) // nothing for what is refused by its header
+			if pixels := int64(config.Width) * int64(config.Height); pixels > MaxPixels || config.Width > MaxSide || config.Height > MaxSide {
+				require.Error(t, err, "a picture of %d x %d pixels was taken", config.Width, config.Height)
+				require.Less(t, spent, uint64(maxSpent), "it was decoded all the same")
+			} else {
+				require.Less(t, spent, uint64(maxSpent+maxPixelSpent*pixels))
+			}
+		}
 		if err != nil {
-			requireKind(t, domain.KindInvalid, err)
+			var refused *domain.Error
+			require.ErrorAs(t, err, &refused)
+			require.Contains(t, []domain.Kind{domain.KindInvalid, domain.KindUnavailable}, refused.Kind, "%v", err) // invalid, or too slow for this machine
 			return
 		}
-		decoded, kind, err := image.Decode(bytes.NewReader(p.Data))
+		decoded, name, err := image.Decode(bytes.NewReader(p.Data))
 		require.NoError(t, err)
-		require.Equal(t, ContentType("."+p.Ext), "image/"+kind)
+		require.Equal(t, ContentType("."+p.Ext), "image/"+name)
+		require.Equal(t, kind.ext, p.Ext)
+		require.Equal(t, sizeFor(t, kind, raw), decoded.Bounds().Size())
+		require.Empty(t, stowaways(p), "more than the picture was kept")
 		if len(p.Data) > MaxBytes {
 			return // kept, but more than is taken in
 		}
@@ -468,6 +490,76 @@ func FuzzClean(f *testing.F) {
 		require.Equal(t, p.Ext, again.Ext)
 		require.Equal(t, decoded.Bounds(), boundsOf(t, again.Data))
 	})
+}
+
+// What one picture may cost, in allocated bytes: a decoder's tables and some copies of the file, and for each pixel 16 bits in four
+// channels, decoded, turned and encoded, with what a progressive JPEG or a WebP with transparency keeps beside them.
+const (
+	maxSpent      = 64 << 20
+	maxPixelSpent = 64
+)
+
+// allocated is how many bytes the process has allocated so far, those that are free again included.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+// sizeFor is the size of the picture in raw, turned for the eye.
+func sizeFor(t testing.TB, f format, raw []byte) image.Point {
+	if f.strip != nil {
+		var err error
+		raw, err = f.strip(raw)
+		require.NoError(t, err)
+	}
+	config, err := f.config(bytes.NewReader(raw))
+	require.NoError(t, err)
+	if f.orientation != nil {
+		if turned := f.orientation(raw); turned >= 5 && turned <= 8 {
+			return image.Pt(config.Height, config.Width)
+		}
+	}
+	return image.Pt(config.Width, config.Height)
+}
+
+// stowaways lists the parts of a cleaned file that are not the picture's own, and what stands behind its end.
+func stowaways(p Picture) (found []string) {
+	check := func(id string, own ...string) {
+		if !slices.Contains(own, id) {
+			found = append(found, fmt.Sprintf("%q", id))
+		}
+	}
+	switch raw := p.Data; p.Ext {
+	case "png":
+		for raw = raw[8:]; len(raw) >= 12; {
+			id := string(raw[4:8])
+			check(id, "IHDR", "PLTE", "tRNS", "IDAT", "IEND")
+			raw = raw[12+binary.BigEndian.Uint32(raw):]
+			if id == "IEND" {
+				break
+			}
+		}
+		check(string(raw), "")
+	case "jpg":
+		for raw = raw[2:]; raw[1] != 0xDA; raw = raw[2+int(binary.BigEndian.Uint16(raw[2:])):] { // to the start of the scan
+			check(string(raw[:2]), "\xff\xdb", "\xff\xc0", "\xff\xc4") // tables of quantization, frame, tables of codes
+		}
+		_, rest, _ := bytes.Cut(raw, []byte("\xff\xd9"))
+		check(string(rest), "")
+	case "webp":
+		check(string(binary.LittleEndian.AppendUint32(nil, uint32(len(raw)-8))), string(raw[4:8]))
+		for raw = raw[12:]; len(raw) >= 8; {
+			id, size := string(raw[:4]), binary.LittleEndian.Uint32(raw[4:])
+			check(id, "VP8X", "ALPH", "VP8 ", "VP8L")
+			if id == "VP8X" {
+				check(string(raw[8]), "\x00", "\x10") // nothing is promised but transparency
+			}
+			raw = raw[8+size+size%2:]
+		}
+		check(string(raw), "")
+	}
+	return found
 }
 
 func boundsOf(t testing.TB, raw []byte) image.Rectangle {

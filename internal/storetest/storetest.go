@@ -37,7 +37,7 @@ func EachURL(t *testing.T, test func(t *testing.T, url string)) {
 }
 
 // Open opens a store that is closed when the test ends.
-func Open(t *testing.T, url string) *repository.Store {
+func Open(t testing.TB, url string) *repository.Store {
 	t.Helper()
 	store, err := repository.Open(t.Context(), url)
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ var sqliteTemplate = sync.OnceValues(func() (string, error) {
 })
 
 // SQLiteURL gives the URL of a fresh database file.
-func SQLiteURL(t *testing.T) string {
+func SQLiteURL(t testing.TB) string {
 	t.Helper()
 	content, err := sqliteTemplate()
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func SQLiteURL(t *testing.T) string {
 }
 
 // PostgresURL gives the URL of a fresh database, which is dropped when the test ends.
-func PostgresURL(t *testing.T) string {
+func PostgresURL(t testing.TB) string {
 	t.Helper()
 	ctx := context.Background() // the cleanup outlives the test's context
 	conn, server := connect(ctx, t)
@@ -92,7 +92,7 @@ func EmptyPostgresURL(t *testing.T) string {
 	return createDatabase(ctx, t, conn, server, "template1")
 }
 
-func createDatabase(ctx context.Context, t *testing.T, conn *pgx.Conn, server, template string) string {
+func createDatabase(ctx context.Context, t testing.TB, conn *pgx.Conn, server, template string) string {
 	t.Helper()
 	name := "test_" + uuid.NewString()
 	_, err := conn.Exec(ctx, fmt.Sprintf(`CREATE DATABASE %q TEMPLATE %q`, name, template))
@@ -105,7 +105,7 @@ func createDatabase(ctx context.Context, t *testing.T, conn *pgx.Conn, server, t
 }
 
 // connect gives a connection to the tests' server, for making databases.
-func connect(ctx context.Context, t *testing.T) (*pgx.Conn, string) {
+func connect(ctx context.Context, t testing.TB) (*pgx.Conn, string) {
 	t.Helper()
 	server := os.Getenv("TEST_DATABASE_URL")
 	require.NotEmpty(t, server, "this test needs Postgres: run it by 'make test', or set TEST_DATABASE_URL")
@@ -115,7 +115,7 @@ func connect(ctx context.Context, t *testing.T) (*pgx.Conn, string) {
 	return conn, server
 }
 
-func withDatabase(t *testing.T, server, name string) string {
+func withDatabase(t testing.TB, server, name string) string {
 	t.Helper()
 	u, err := url.Parse(server)
 	require.NoError(t, err)
