@@ -84,7 +84,8 @@ vet:
 race-test:
 	@echo '== go test'
 	@$(GO) build -o $(TOOLS)/testservers ./internal/testservers/run
-	@$(TOOLS)/testservers $(GO) test -vet=off -count=1 -timeout 30m ./...
+	@$(GO) build -o $(TOOLS)/evidence ./internal/evidence
+	@$(TOOLS)/testservers $(TOOLS)/evidence -keep bin/test.json docs/security.md $(GO) test -json -vet=off -count=1 -timeout 30m ./...
 
 # The race detector is linked through a C compiler, and a test tries the README's walk with curl.
 INSTALL := $(if $(filter-out 0,$(shell id -u)),sudo -n) sh internal/testservers/install.sh
