@@ -1,6 +1,6 @@
 module inventoryhub
 
-go 1.26.0
+go 1.26.6
 
 replace github.com/google/pprof => github.com/google/pprof v0.0.0-20260802141513-ef3492d7dac3
 

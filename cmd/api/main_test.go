@@ -156,7 +156,7 @@ func TestServe_firstStart(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(p.out.String()), "\n")
 	require.Len(t, lines, 3)
 	require.Equal(t, "Inventory Hub answers at "+p.url, lines[0])
-	said := regexp.MustCompile(`^Log in as admin@example\.com with the password (\S{20}), which is shown only now$`).FindStringSubmatch(lines[1])
+	said := regexp.MustCompile(`^Log in as admin@example\.com with the password (\S{22}), which is shown only now$`).FindStringSubmatch(lines[1])
 	require.NotNil(t, said, lines[1])
 	require.Equal(t, "Mails are written to the directory data/mail", lines[2])
 	p.login("admin@example.com", said[1])

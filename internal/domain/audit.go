@@ -19,7 +19,9 @@ const (
 	AuditRefreshed       AuditAction = "session.refreshed"
 	AuditTokenReused     AuditAction = "session.token-reused"
 	AuditLoggedOut       AuditAction = "session.ended"
+	AuditTokenRefused    AuditAction = "token.refused"
 	AuditPasswordChanged AuditAction = "password.changed"
+	AuditPasswordRefused AuditAction = "password.refused"
 	AuditResetRequested  AuditAction = "password.reset-requested"
 	AuditPasswordReset   AuditAction = "password.reset"
 	AuditUserInvited     AuditAction = "user.invited"
@@ -44,14 +46,15 @@ const (
 	AuditFactorEnabled   AuditAction = "second-factor.enabled"
 	AuditFactorDisabled  AuditAction = "second-factor.disabled"
 	AuditCodesMade       AuditAction = "second-factor.codes-made"
+	AuditCodeRefused     AuditAction = "second-factor.refused"
 	AuditKeyCreated      AuditAction = "key.created"
 	AuditKeyRevoked      AuditAction = "key.revoked"
 )
 
 // AuditTarget is what something was done to.
 type AuditTarget struct {
-	Kind string // user, category, product, order, key, account (an email that was tried), route
-	Name string // its id; for an account the email, for a route its pattern
+	Kind string // user, category, product, order, key, account (an email that was tried), token (of which nothing is known but its kind), route
+	Name string // its id; for an account the email, for a token its kind, for a route its pattern
 }
 
 // AuditDetails says more about an entry, in few words and without secrets.

@@ -14,11 +14,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/httpapi"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/token"
 )
 
 // entry is what a line of the audit log tells, less its time and its place in the chain.
@@ -406,12 +408,11 @@ func TestAudit_notDone(t *testing.T) {
 			status int
 		}{
 			{s.anonymous(), "POST /auth/login", j{"email": "x", "password": "y"}, http.StatusBadRequest},
-			{s.anonymous(), "POST /auth/register", j{"token": "x", "username": "tolya", "password": goodPassword}, http.StatusBadRequest},
+			{s.anonymous(), "POST /auth/register", j{"username": "tolya", "password": goodPassword}, http.StatusBadRequest},
+			{user, "POST /auth/refresh", j{}, http.StatusBadRequest},
+			{s.anonymous(), "POST /auth/reset", j{"password": goodPassword}, http.StatusBadRequest},
 			{s.anonymous(), "POST /auth/refresh", j{"refreshToken": "x"}, http.StatusUnauthorized},
-			{user, "POST /auth/refresh", j{"refreshToken": "x"}, http.StatusUnauthorized},
-			{user, "POST /auth/refresh", j{"refreshToken": admin.refresh}, http.StatusUnauthorized},
 			{s.anonymous(), "POST /auth/forgot", j{"email": "x"}, http.StatusBadRequest},
-			{s.anonymous(), "POST /auth/reset", j{"token": "x", "password": goodPassword}, http.StatusBadRequest},
 			{s.anonymous(), "POST /auth/logout", nil, http.StatusUnauthorized},
 			{user, "PUT /auth/password", j{"currentPassword": goodPassword, "newPassword": "short"}, http.StatusBadRequest},
 			{admin, "POST /auth/invite", invitee(user.user.Email, domain.RoleUser), http.StatusConflict},
@@ -495,7 +496,7 @@ func TestAudit_logins(t *testing.T) {
 			done := check(entry{id, "session.token-reused", "user", id, "{}", callerAddress})
 			user.post("/auth/refresh", j{"refreshToken": user.refresh}).refuses(http.StatusUnauthorized, "refreshToken")
 			done()
-			done = check() // the session has ended
+			done = check(entry{"", "token.refused", "user", id, "{}", callerAddress}) // the session has ended
 			user.post("/auth/refresh", j{"refreshToken": user.refresh}).refuses(http.StatusUnauthorized, "refreshToken")
 			done()
 		})
@@ -508,8 +509,79 @@ func TestAudit_logins(t *testing.T) {
 			for _, e := range s.entries(told) {
 				actions = append(actions, e.action)
 			}
-			require.Equal(s.t, []string{"session.refreshed", "session.token-reused"}, actions)
+			require.Equal(s.t, append([]string{"session.refreshed", "session.token-reused"}, slices.Repeat([]string{"token.refused"}, 8)...), actions)
 		})
+		s.unbroken()
+	})
+}
+
+// TestAudit_secrets tells of every secret that was tried and opened nothing, without telling which it was.
+func TestAudit_secrets(t *testing.T) {
+	t.Parallel()
+	each(t, func(_ *testing.T, s *server) {
+		user, other, stranger := s.newUser(domain.RoleUser), s.newUser(domain.RoleUser), s.at(caller)
+		id := user.user.ID.String()
+		user.addr = caller
+		invited, reset := s.invite("tolya@example.com"), s.resetToken(user.user)
+		register := func(c *client, secret, pass string) answer {
+			return c.post("/auth/register", j{"token": secret, "username": "tolya", "password": pass})
+		}
+		change := func(current, next string) answer {
+			return user.put("/auth/password", j{"currentPassword": current, "newPassword": next})
+		}
+		const wrong, next = "Wr0ng" + goodPassword, "correct horse battery"
+		refused := func(kind string) entry { return entry{"", "token.refused", "token", kind, "{}", callerAddress} }
+		for _, c := range []struct {
+			name   string
+			call   func() answer
+			status int
+			want   entry
+		}{
+			{"invitation", func() answer { return register(stranger, "x", goodPassword) }, http.StatusBadRequest, refused("Invitation")},
+			{"reset for an invitation", func() answer { return register(stranger, reset, "x") }, http.StatusBadRequest, refused("Invitation")},
+			{"reset", func() answer { return stranger.post("/auth/reset", j{"token": "x", "password": next}) }, http.StatusBadRequest, refused("PasswordReset")},
+			{"invitation for a reset", func() answer { return stranger.post("/auth/reset", j{"token": invited, "password": "x"}) }, http.StatusBadRequest, refused("PasswordReset")},
+			{"refresh token", func() answer { return user.post("/auth/refresh", j{"refreshToken": "x"}) }, http.StatusUnauthorized, entry{"", "token.refused", "user", id, "{}", callerAddress}},
+			{"another's refresh token", func() answer { return user.post("/auth/refresh", j{"refreshToken": other.refresh}) }, http.StatusUnauthorized, entry{"", "token.refused", "user", id, "{}", callerAddress}},
+			{"access token", func() answer {
+				return stranger.do(http.MethodPost, "/auth/refresh", j{"refreshToken": user.refresh}, "Authorization", "Bearer x")
+			}, http.StatusUnauthorized, refused("Refresh")},
+			{"password", func() answer { return change(wrong, next) }, http.StatusBadRequest, entry{id, "password.refused", "user", id, "{}", callerAddress}},
+			{"password, and the next too short", func() answer { return change(wrong, "x") }, http.StatusBadRequest, entry{id, "password.refused", "user", id, "{}", callerAddress}},
+		} {
+			s.run(c.name, func(*testing.T) {
+				told := len(s.entries(0))
+				c.call().wants(c.status)
+				require.Equal(s.t, []entry{c.want}, s.entries(told))
+			})
+		}
+		s.run("access token of a user who was never here", func(*testing.T) {
+			ghost := uuid.New()
+			access, err := s.tokens.Issue(token.Claims{UserID: ghost, SessionID: uuid.New()})
+			require.NoError(s.t, err)
+			told := len(s.entries(0))
+			(&client{s: s, access: access, refresh: "x", addr: caller}).refreshed().refuses(http.StatusUnauthorized, "refreshToken")
+			require.Equal(s.t, []entry{{"", "token.refused", "user", ghost.String(), "{}", callerAddress}}, s.entries(told))
+		})
+		// Of those who use up one token at the same moment, all but one are told of.
+		for name, call := range map[string]func(i int) answer{
+			"Invitation": func(i int) answer {
+				return stranger.post("/auth/register", j{"token": invited, "username": fmt.Sprintf("tolya%d", i), "password": goodPassword})
+			},
+			"PasswordReset": func(int) answer { return stranger.post("/auth/reset", j{"token": reset, "password": next}) },
+		} {
+			s.run(name+" at once", func(*testing.T) {
+				told, losers := len(s.entries(0)), 0
+				atOnce(6, func(i int) answer { return patiently(func() answer { return call(i) }) })
+				for _, e := range s.entries(told) {
+					if e.action == "token.refused" {
+						require.Equal(s.t, refused(name), e)
+						losers++
+					}
+				}
+				require.Equal(s.t, 5, losers)
+			})
+		}
 		s.unbroken()
 	})
 }

@@ -184,7 +184,7 @@ func (s *Auth) pair(of session) (Tokens, error) {
 func (s *Auth) Refresh(ctx context.Context, caller domain.Actor, access, refresh string, faults domain.Faults) (Tokens, error) {
 	claims, err := s.tokens.VerifyExpired(access)
 	if err != nil {
-		return Tokens{}, err
+		return Tokens{}, s.refuse(ctx, caller, domain.AuditTokenRefused, "token", "Refresh", err)
 	}
 	if err := faults.Err(); err != nil {
 		return Tokens{}, err
@@ -226,6 +226,9 @@ func (s *Auth) Refresh(ctx context.Context, caller domain.Actor, access, refresh
 		next.refresh = token.NewSecret()
 		return tx.Sessions.AddRefresh(ctx, domain.RefreshToken{Hash: token.Hash(next.refresh), SessionID: row.ID, CreatedAt: now})
 	})
+	if isKind(err, domain.KindUnauthenticated) { // by nobody in particular: the user of the claims has proved nothing, and may be gone
+		return Tokens{}, s.refuse(ctx, caller, domain.AuditTokenRefused, "user", claims.UserID.String(), err)
+	}
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -289,6 +292,7 @@ func (s *Auth) askPassword(ctx context.Context, actor domain.Actor, current stri
 	right, err := s.hasher.Verify(ctx, current, *user.PasswordHash)
 	if err == nil && !right {
 		faults.Add("currentPassword", "The current password is wrong")
+		err = s.refuse(ctx, actor, domain.AuditPasswordRefused, "user", user.ID.String(), nil)
 	}
 	return user, right, err
 }
@@ -406,18 +410,34 @@ func (s *Auth) Reset(ctx context.Context, caller domain.Actor, secret, pass stri
 		return err
 	}
 	const invalid = "The reset token is not valid"
-	if found == nil && !faults.Has("token") {
+	unknown := found == nil && !faults.Has("token")
+	if unknown {
 		faults.Add("token", invalid)
 	}
 	s.checkPassword(&faults, "password", pass, user.OwnWords()...)
 	if err := faults.Err(); err != nil {
+		if unknown {
+			return s.refuseToken(ctx, caller, domain.TokenPasswordReset, err)
+		}
 		return err
 	}
-	return s.setPassword(ctx, user.ID, uuid.Nil, pass, func(tx *repository.Store, now time.Time) error {
+	err = s.setPassword(ctx, user.ID, uuid.Nil, pass, func(tx *repository.Store, now time.Time) error {
+		if err := use(ctx, tx, *found, now, invalid); err != nil {
+			return err
+		}
 		caller.ID = user.ID
 		note(tx, caller, domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
-		return use(ctx, tx, *found, now, invalid)
+		return nil
 	})
+	if isKind(err, domain.KindInvalid) { // someone else has used it up meanwhile
+		return s.refuseToken(ctx, caller, domain.TokenPasswordReset, err)
+	}
+	return err
+}
+
+// refuseToken notes that somebody has shown a one-time token that opens nothing.
+func (s *Auth) refuseToken(ctx context.Context, caller domain.Actor, kind domain.TokenKind, refused error) error {
+	return s.refuse(ctx, caller, domain.AuditTokenRefused, "token", string(kind), refused)
 }
 
 // owner finds a live token and its user, who must have the status. It gives no token if there is none such.

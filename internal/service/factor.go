@@ -85,7 +85,7 @@ func (s *Auth) ConfirmFactor(ctx context.Context, actor domain.Actor, code strin
 		return nil, err
 	}
 	if !right {
-		return nil, domain.Invalid("code", "The code is wrong")
+		return nil, s.refuseCode(ctx, actor)
 	}
 	var codes []string
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
@@ -161,9 +161,14 @@ func (s *Auth) changeFactor(ctx context.Context, actor domain.Actor, current, co
 		return change(tx, now)
 	})
 	if isKind(err, domain.KindUnauthenticated) {
-		return domain.Invalid("code", "The code is wrong")
+		return s.refuseCode(ctx, actor)
 	}
 	return err
+}
+
+// refuseCode notes a wrong code in a session; at the login it is a refused login.
+func (s *Auth) refuseCode(ctx context.Context, actor domain.Actor) error {
+	return s.refuse(ctx, actor, domain.AuditCodeRefused, "user", actor.ID.String(), domain.Invalid("code", "The code is wrong"))
 }
 
 func replaceCodes(ctx context.Context, tx *repository.Store, user uuid.UUID, now time.Time) ([]string, error) {

@@ -96,11 +96,15 @@ func (s *Auth) Register(ctx context.Context, caller domain.Actor, secret, userna
 	if err != nil {
 		return Tokens{}, err
 	}
-	if found == nil && !faults.Has("token") {
+	unknown := found == nil && !faults.Has("token")
+	if unknown {
 		faults.Add("token", invalid)
 	}
 	s.checkPassword(&faults, "password", pass, username, user.Email)
 	if err := faults.Err(); err != nil {
+		if unknown {
+			return Tokens{}, s.refuseToken(ctx, caller, domain.TokenInvitation, err)
+		}
 		return Tokens{}, err
 	}
 	taken, err := s.store.Users.UsernameTaken(ctx, username)
@@ -129,6 +133,9 @@ func (s *Auth) Register(ctx context.Context, caller domain.Actor, secret, userna
 		opened, err = s.open(ctx, tx, user.ID)
 		return err
 	})
+	if isKind(err, domain.KindInvalid) { // someone else has used it up meanwhile
+		return Tokens{}, s.refuseToken(ctx, caller, domain.TokenInvitation, err)
+	}
 	if err != nil {
 		return Tokens{}, err
 	}

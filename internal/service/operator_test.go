@@ -1,12 +1,15 @@
 package service_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
+	"inventoryhub/internal/password"
+	"inventoryhub/internal/service"
 )
 
 func TestOperator_FirstAdmin(t *testing.T) {
@@ -29,7 +32,7 @@ func TestOperator_FirstAdmin(t *testing.T) {
 				require.Empty(t, r.generated)
 			}
 		}
-		require.Len(t, winner.generated, 20)
+		require.Len(t, winner.generated, 22)
 		require.Equal(t, 1, w.count("users"))
 		pair, err := w.auth.Login(w.ctx, domain.Stranger(address), "admin@example.com", winner.generated, "", nil)
 		w.ok(err)
@@ -42,6 +45,23 @@ func TestOperator_FirstAdmin(t *testing.T) {
 		require.False(t, made, "there is one already")
 		require.Empty(t, generated)
 		require.Equal(t, 1, w.count("users"))
+	})
+}
+
+// TestOperator_generated: a password that is made up keeps the rule for those that are chosen.
+func TestOperator_generated(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		seen := map[string]bool{}
+		for _, minLength := range []int{8, 22, 23, 64} {
+			operator := service.NewOperator(w.store, password.NewHasher(), minLength, w.now)
+			email := fmt.Sprintf("admin%d@example.com", minLength)
+			generated, err := operator.CreateAdmin(w.ctx, email, "")
+			w.ok(err)
+			require.Len(t, generated, max(22, minLength))
+			require.Empty(t, domain.PasswordFaults(generated, minLength, email))
+			require.False(t, seen[generated[:22]])
+			seen[generated[:22]] = true
+		}
 	})
 }
 
