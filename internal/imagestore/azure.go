@@ -115,6 +115,10 @@ func (a azure) list(ctx context.Context) iter.Seq2[Info, error] {
 				yield(Info{}, azureError(err))
 				return
 			}
+			if page.Segment == nil {
+				yield(Info{}, errors.New("the storage answers a listing without a list"))
+				return
+			}
 			for _, item := range page.Segment.BlobItems {
 				if info, ok := a.info(item); ok && !yield(info, nil) {
 					return
