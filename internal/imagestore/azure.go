@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -29,8 +30,12 @@ func openAzure(rawURL string) (azure, error) {
 	if err != nil {
 		return azure{}, err
 	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 10
 	options := &container.ClientOptions{ClientOptions: policy.ClientOptions{
-		Retry: policy.RetryOptions{MaxRetries: retries, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second},
+		// Its own client would go wherever the storage sends it.
+		Transport: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		Retry:     policy.RetryOptions{MaxRetries: retries, RetryDelay: 200 * time.Millisecond, MaxRetryDelay: time.Second},
 	}}
 	client, err := azureClient(p, options)
 	if err != nil {
@@ -108,6 +113,10 @@ func (a azure) list(ctx context.Context) iter.Seq2[Info, error] {
 			page, err := pages.NextPage(ctx)
 			if err != nil {
 				yield(Info{}, azureError(err))
+				return
+			}
+			if page.Segment == nil {
+				yield(Info{}, errors.New("the storage answers a listing without a list"))
 				return
 			}
 			for _, item := range page.Segment.BlobItems {

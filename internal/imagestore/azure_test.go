@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"inventoryhub/internal/domain"
 )
 
 const azureKey = "czNjcmV0" // base64 of s3cret
@@ -129,6 +131,29 @@ func TestAzure_faults(t *testing.T) {
 		f.set(func(w http.ResponseWriter, _ *http.Request) { refuseAzure(w, http.StatusNotFound, "ContainerNotFound") })
 		requireUnavailable(t, s, time.Second)
 	})
+}
+
+// TestAzure_odd_listings has something answer that speaks the storage's language badly.
+func TestAzure_odd_listings(t *testing.T) {
+	t.Parallel()
+	f, rawURL, _ := startAzure(t)
+	s, err := Open(t.Context(), rawURL)
+	require.NoError(t, err)
+	for name, body := range map[string]string{"nothing": "", "no list": "<EnumerationResults/>", "another document": "<html/>"} {
+		t.Run(name, func(t *testing.T) {
+			f.set(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/xml")
+				_, _ = io.WriteString(w, body)
+			})
+			var failed []error
+			for info, err := range s.List(t.Context()) {
+				require.Zero(t, info)
+				failed = append(failed, err)
+			}
+			require.Len(t, failed, 1)
+			requireKind(t, domain.KindUnavailable, failed[0])
+		})
+	}
 }
 
 func TestOpen_Azure(t *testing.T) {

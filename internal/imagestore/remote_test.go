@@ -95,6 +95,8 @@ func (f *fakeStorage) page(prefix, after string) (keys []string, more bool) {
 // testFaults takes a storage through everything that may go wrong behind a good setting. The refusal is how the
 // storage says that something is forbidden.
 func testFaults(t *testing.T, f *fakeStorage, s *Store, refusal http.HandlerFunc) {
+	canary := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("contacted: %s %s", r.Method, r.URL) }))
+	t.Cleanup(canary.Close)
 	for name, c := range map[string]struct {
 		fault http.HandlerFunc
 		limit time.Duration
@@ -108,6 +110,9 @@ func testFaults(t *testing.T, f *fakeStorage, s *Store, refusal http.HandlerFunc
 		"not its language": {func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusTeapot)
 			w.Write([]byte("<html>a proxy\nspeaks"))
+		}, answerLimit},
+		"sends elsewhere": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, canary.URL, http.StatusTemporaryRedirect)
 		}, answerLimit},
 		"hangs up": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, answerLimit},
 		"silent":   {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 200 * time.Millisecond},
