@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
@@ -607,11 +608,13 @@ func TestStore_allConnectionsTaken(t *testing.T) {
 		free := make(chan struct{})
 		for range conns {
 			ended.Go(func() {
-				_ = b.InTx(b.ctx, func(*repository.Store) error {
-					taken.Done()
+				begun := sync.OnceFunc(taken.Done)
+				defer begun() // a transaction that was not begun must not keep the test waiting
+				assert.NoError(t, b.InTx(b.ctx, func(*repository.Store) error {
+					begun()
 					<-free
 					return nil
-				})
+				}))
 			})
 		}
 		taken.Wait()
