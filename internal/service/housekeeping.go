@@ -3,6 +3,8 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"inventoryhub/internal/domain"
@@ -29,9 +31,14 @@ func NewHousekeeping(store *repository.Store, pictures *Pictures, now func() tim
 	return &Housekeeping{store: store, pictures: pictures, clock: now}
 }
 
-// Run removes old sessions, tokens, login failures, announced events, records of mails and pictures without an owner. One that
-// fails does not keep the others from being done.
-func (s *Housekeeping) Run(ctx context.Context) error {
+// Run removes old sessions, tokens, API keys, login failures, announced events, records of mails and pictures without an owner. One that
+// fails does not keep the others from being done. A panic is an error too: it runs beside the requests, where nothing else would catch it.
+func (s *Housekeeping) Run(ctx context.Context) (err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
+		}
+	}()
 	now := s.clock.now()
 	_, sweep := s.pictures.Sweep(ctx)
 	return errors.Join(

@@ -13,6 +13,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/service"
 )
 
 // old fills every table that is kept in order: with what is due, a moment old enough, and with what is not yet.
@@ -50,6 +51,13 @@ func (w *world) old() (due, kept map[string][]string) {
 			id := domain.NewID()
 			w.ok(w.store.Tokens.Create(w.ctx, domain.OneTimeToken{ID: id, Kind: kind, UserID: u.ID, TokenHash: id.String(), EventID: domain.NewID(), CreatedAt: now.Add(-400 * day), ExpiresAt: at(30 * day)}))
 			note("one_time_tokens id", id.String(), isDue)
+		}
+
+		for _, k := range []domain.APIKey{{ExpiresAt: at(30 * day)}, {ExpiresAt: now.Add(day), RevokedAt: new(at(30 * day))}} {
+			k.ID, k.UserID, k.Scope, k.CreatedAt = domain.NewID(), u.ID, domain.ScopeRead, now.Add(-400*day)
+			k.Hash = k.ID.String()
+			w.ok(w.store.Keys.Create(w.ctx, k))
+			note("api_keys id", k.ID.String(), isDue)
 		}
 
 		account := uuid.NewString()
@@ -128,7 +136,7 @@ func TestHousekeeping(t *testing.T) {
 		require.Equal(t, kept, w.keys(kept))
 		require.True(t, w.live(live))
 		after := w.dump()
-		require.Equal(t, []string{"deliveries", "login_failures", "one_time_tokens", "outbox", "pictures", "refresh_tokens", "sessions"}, changed(before, after))
+		require.Equal(t, []string{"api_keys", "deliveries", "login_failures", "one_time_tokens", "outbox", "pictures", "refresh_tokens", "sessions"}, changed(before, after))
 		for table, rows := range after {
 			lost := 0
 			for place, keys := range due {
@@ -140,6 +148,13 @@ func TestHousekeeping(t *testing.T) {
 		}
 		w.ok(w.housekeeping.Run(w.ctx))
 		require.Equal(t, after, w.dump())
+	})
+}
+
+// TestHousekeeping_panic: a defect in it is told, and does not end the process.
+func TestHousekeeping_panic(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		require.ErrorContains(t, service.NewHousekeeping(w.store, nil, w.now).Run(w.ctx), "panic: ")
 	})
 }
 

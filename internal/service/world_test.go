@@ -179,6 +179,7 @@ func (w *world) exec(statements ...string) {
 
 var tables = []string{
 	"users", "sessions", "refresh_tokens", "one_time_tokens", "login_failures", "categories", "products", "orders", "order_steps", "movements", "outbox", "deliveries",
+	"second_factors", "recovery_codes", "api_keys",
 	"attempts", "audit_log", "audit_head",
 }
 
