@@ -59,6 +59,7 @@ var ours = rules{
 		"migrations":      {},
 
 		"internal":                 {}, // this test
+		"attacks":                  {}, // tests of the program from outside
 		"internal/storetest":       {"internal/repository", "migrations"},
 		"internal/testservers":     {},
 		"internal/testservers/run": {"internal/testservers"},
