@@ -60,6 +60,7 @@ var ours = rules{
 
 		"internal":                 {}, // this test
 		"internal/evidence":        {},
+		"attacks":                  {}, // tests of the program from outside
 		"internal/storetest":       {"internal/repository", "migrations"},
 		"internal/testservers":     {},
 		"internal/testservers/run": {"internal/testservers"},

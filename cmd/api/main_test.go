@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -272,6 +273,22 @@ func TestOperator(t *testing.T) {
 			require.Equal(t, 1, strings.Count(said, "\n"), said)
 		}
 	})
+}
+
+// TestServe_optionsOfTheServer: the one request that is about no path is answered like any other.
+func TestServe_optionsOfTheServer(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir())
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+	require.NoError(t, err)
+	said, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	require.Contains(t, string(said), "HTTP/1.1 404 ")
+	require.Contains(t, string(said), "X-Request-Id: ")
+	require.Contains(t, string(said), `{"errors":{"request":[`)
 }
 
 // TestHealthcheck asks a server that runs, and none.

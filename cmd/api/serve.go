@@ -135,7 +135,8 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	server := &http.Server{
 		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second,
-		MaxHeaderBytes: 16 << 10,
+		MaxHeaderBytes:               16 << 10,
+		DisableGeneralOptionsHandler: true, // net/http's answer to "OPTIONS *" would bear none of our headers
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()

@@ -143,6 +143,23 @@ func TestJSON_mediaType(t *testing.T) {
 	}
 }
 
+// TestChunked: a request in chunks is the last on its connection.
+func TestChunked(t *testing.T) {
+	t.Parallel()
+	s := embedded(t)
+	send := func(encodings ...string) string {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/login", strings.NewReader("{}"))
+		r.Header.Set("Content-Type", "application/json")
+		r.TransferEncoding = encodings
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		answer{s.t, w.Code, w.Header(), w.Body.String()}.refuses(http.StatusBadRequest, "email", "password")
+		return w.Header().Get("Connection")
+	}
+	require.Equal(t, "close", send("chunked"))
+	require.Empty(t, send())
+}
+
 // brokenBody ends before its time.
 type brokenBody struct{}
 

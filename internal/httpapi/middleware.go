@@ -40,6 +40,11 @@ func harden(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
+		if len(r.TransferEncoding) > 0 {
+			// The request may have borne a Content-Length too, which net/http takes away. Whoever passed it on may have read its end by that
+			// one, so that nothing that follows on the connection can be trusted (RFC 9112 section 6.1).
+			h.Set("Connection", "close")
+		}
 		next.ServeHTTP(w, r)
 	})
 }
