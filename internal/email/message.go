@@ -18,7 +18,13 @@ func newMessage(m Mail, from *netmail.Address) (*mail.Msg, error) {
 	}
 	msg := mail.NewMsg(mail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(from)
-	msg.ToMailAddress(&netmail.Address{Name: m.ToName, Address: m.To})
+	to := &netmail.Address{Name: m.ToName, Address: m.To}
+	if read, err := netmail.ParseAddress(to.String()); err != nil || read.Name != to.Name {
+		// net/mail leaves a backslash as it is in an encoded word, where it must not stand (RFC 2047 section 5.3). Then
+		// nobody can read the address, which matters more than the name.
+		to.Name = ""
+	}
+	msg.ToMailAddress(to)
 	msg.Subject(m.Subject)
 	msg.SetMessageIDWithValue(strings.Trim(m.MessageID, "<>"))
 	msg.SetDate()
