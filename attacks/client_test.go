@@ -196,6 +196,8 @@ func (a answer) check(t *testing.T, call string, patient bool) {
 	}
 	if !strings.HasPrefix(a.Header.Get("Content-Type"), "image/") && a.Status != http.StatusNotModified {
 		assert.Equal(t, "no-store", a.Header.Get("Cache-Control"), call)
+	}
+	if a.Status >= http.StatusBadRequest { // the random letters of a token may well be those of a word
 		assert.NotRegexp(t, leaks, a.Body, call)
 	}
 	switch a.Status {
