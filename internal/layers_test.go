@@ -79,6 +79,7 @@ var ours = rules{
 		"github.com/gin-gonic/gin":           {"internal/httpapi"},
 		"github.com/go-playground/validator": {"internal/httpapi"},
 		"github.com/rs/cors":                 {"internal/httpapi"},
+		"github.com/goccy/go-yaml":           {"internal/httpapi"},
 		"golang.org/x/time":                  {"internal/httpapi"},
 
 		"github.com/golang-jwt/jwt":                     {"internal/token"},
