@@ -81,6 +81,7 @@ var ours = rules{
 		"github.com/gin-gonic/gin":           {"internal/httpapi"},
 		"github.com/go-playground/validator": {"internal/httpapi"},
 		"github.com/rs/cors":                 {"internal/httpapi"},
+		"github.com/goccy/go-yaml":           {"internal/httpapi"},
 		"golang.org/x/time":                  {"internal/httpapi"},
 
 		"github.com/golang-jwt/jwt":                     {"internal/token"},
@@ -102,8 +103,9 @@ var ours = rules{
 		"github.com/stretchr/testify":                   {"internal/storetest"},
 		"go.uber.org/goleak":                            {},
 		"github.com/emersion/go-smtp":                   {},
+		"github.com/getkin/kin-openapi":                 {},
 	},
-	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp"},
+	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp", "github.com/getkin/kin-openapi"},
 }
 
 // imports are what the files of one package import.

@@ -398,9 +398,7 @@ func TestAttempts_keys(t *testing.T) {
 			r.Header.Set("Content-Type", "application/json")
 			r.Header.Set("Authorization", "Bearer "+s.as(domain.RoleManager).access)
 			r.Header["Idempotency-Key"] = keys
-			w := httptest.NewRecorder()
-			s.handler.ServeHTTP(w, r)
-			return answer{s.t, w.Code, w.Header(), w.Body.String()}
+			return s.serve(r, body)
 		}
 		for i, key := range []string{
 			"x", strings.Repeat("x", 255), strings.Repeat("é", 255), strings.Repeat("😀", 255), uuid.NewString(), `"quoted"`, "%", "'; DROP TABLE attempts; --", "a,b",

@@ -7,13 +7,15 @@ type Line struct {
 	Method, Path string
 	Need         domain.Permission
 	Open         bool
+	Throttled    bool
+	Keyed        bool // takes an Idempotency-Key
 }
 
 // Table gives the route table.
 func Table() []Line {
 	var lines []Line
 	for _, r := range (&api{}).routes() {
-		lines = append(lines, Line{r.method, r.path, r.need, r.open})
+		lines = append(lines, Line{r.method, r.path, r.need, r.open, r.throttled, r.again != nil})
 	}
 	return lines
 }

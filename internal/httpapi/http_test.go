@@ -118,9 +118,7 @@ func TestJSON_mediaType(t *testing.T) {
 		for i := 0; i+1 < len(headers); i += 2 {
 			r.Header.Add(headers[i], headers[i+1])
 		}
-		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
-		return answer{s.t, w.Code, w.Header(), w.Body.String()}
+		return s.serve(r, []byte(body))
 	}
 	for i, right := range []string{
 		"application/json", "Application/JSON", "application/json; charset=utf-8", "application/json;charset=UTF-8", `application/json; charset="utf-8"`, "application/json; profile=x", " application/json ",
@@ -170,9 +168,7 @@ func TestJSON_bodyThatDoesNotArrive(t *testing.T) {
 	s := embedded(t)
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/auth/login", brokenBody{})
 	r.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	s.handler.ServeHTTP(w, r)
-	answer{s.t, w.Code, w.Header(), w.Body.String()}.refuses(http.StatusBadRequest, "request")
+	s.serve(r, nil).refuses(http.StatusBadRequest, "request")
 }
 
 func TestRoutes_unknown(t *testing.T) {

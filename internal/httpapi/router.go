@@ -72,6 +72,7 @@ func (a *api) routes() []route {
 	images := imageHandlers{a.Pictures}
 	audit := auditHandlers{a.Audit}
 	health := healthHandlers{a.Ready}
+	docs := docsHandlers{}
 	return []route{
 		{method: http.MethodPost, path: "/auth/login", open: true, throttled: true, handle: auth.login},
 		{method: http.MethodPost, path: "/auth/register", open: true, throttled: true, handle: auth.register},
@@ -121,6 +122,9 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/images/:name", open: true, upload: true, handle: images.get},
 		{method: http.MethodGet, path: "/healthz", open: true, handle: health.alive},
 		{method: http.MethodGet, path: "/readyz", open: true, handle: health.ready},
+		{method: http.MethodGet, path: "/openapi.json", open: true, handle: docs.openAPI},
+		{method: http.MethodGet, path: "/docs", open: true, handle: docs.page},
+		{method: http.MethodGet, path: "/docs/assets/:name", open: true, handle: docs.asset},
 	}
 }
 

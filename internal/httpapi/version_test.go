@@ -58,7 +58,9 @@ func (c conditional) send(s *server, id string, ifMatch ...string) answer {
 	admin, whole := s.as(domain.RoleAdmin), s.handler
 	several := *admin
 	several.s = &server{t: s.t, handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header["If-Match"] = ifMatch
+		if len(ifMatch) > 0 {
+			r.Header["If-Match"] = ifMatch
+		}
 		whole.ServeHTTP(w, r)
 	})}
 	return several.do(c.method, fmt.Sprintf(c.path, id), c.body)
