@@ -282,7 +282,7 @@ func checkOperation(t *testing.T, line httpapi.Line, item *openapi3.PathItem, op
 	if !line.Open && role != string(domain.RoleReadonlyUser) {
 		require.True(t, with(http.StatusForbidden), "403")
 	}
-	require.Equal(t, line.Throttled || line.Path == "/auth/password", with(http.StatusTooManyRequests), "429")
+	require.Equal(t, line.Throttled || !line.Open, with(http.StatusTooManyRequests), "429") // of an address, or of a user
 	require.True(t, with(http.StatusInternalServerError), "500")
 	hasBody := operation.RequestBody != nil
 	require.Equal(t, hasBody, with(http.StatusRequestEntityTooLarge), "413")
