@@ -44,6 +44,7 @@ func BenchmarkLogin_parallel(b *testing.B) {
 		b.ReportMetric(float64(got.later), "told-to-come-back")
 		b.ReportMetric(got.took.Seconds(), "s/all")
 		b.ReportMetric(got.work.Seconds(), "s/cpu")
+		b.ReportMetric(got.starved.Seconds(), "s/cpu-awaited")
 		for name, pings := range map[string][]time.Duration{"idle": got.idle, "busy": got.pings} {
 			b.ReportMetric(pings[len(pings)*99/100].Seconds()*1000, "ms/"+name+"-ping-p99")
 			b.ReportMetric(pings[len(pings)-1].Seconds()*1000, "ms/"+name+"-ping-max")
@@ -57,7 +58,8 @@ type rush struct {
 	memory    int             // bytes, the peak of what the process had in memory (VmHWM in proc(5))
 	in, later int             // how many were logged in, and how many got a 503 with Retry-After
 	took      time.Duration   // until the last answer
-	work      time.Duration   // what the server got of the cores; less than its share when others are at work on the machine
+	work      time.Duration   // how long the server's threads had a core
+	starved   time.Duration   // how long they were ready but had none; much, when others are at work on the machine
 	idle      []time.Duration // how long /healthz took in the two seconds before; the longest is last
 	pings     []time.Duration // and how long meanwhile
 }
@@ -103,8 +105,7 @@ func logInAtOnce(t testing.TB, users int) (got rush) {
 	got.took, got.pings = time.Since(began), busy()
 	require.Equal(t, users, got.in+got.later, "some got no answer: %s", p.out)
 	got.memory = p.peakMemory()
-	require.NoError(t, p.stop())
-	got.work = p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	got.work, got.starved = p.cores()
 	return got
 }
 
@@ -197,4 +198,22 @@ func (p *program) peakMemory() int {
 	kib, err := strconv.Atoi(string(found[1]))
 	require.NoError(p.t, err)
 	return kib << 10
+}
+
+// cores gives how long the threads of the process have had a core so far, and how long they have waited for one (schedstat in the kernel's
+// Documentation/scheduler/sched-stats.rst).
+func (p *program) cores() (had, waited time.Duration) {
+	p.t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.cmd.Process.Pid))
+	require.NoError(p.t, err)
+	require.NotEmpty(p.t, threads)
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread) //nolint:gosec // the kernel's
+		require.NoError(p.t, err)
+		var on, off int64
+		_, err = fmt.Sscan(string(text), &on, &off)
+		require.NoError(p.t, err)
+		had, waited = had+time.Duration(on), waited+time.Duration(off)
+	}
+	return had, waited
 }
