@@ -36,7 +36,7 @@ const adminPassword = "correct horse battery"
 
 // program is one api process in a folder of its own.
 type program struct {
-	t       *testing.T
+	t       testing.TB
 	cmd     *exec.Cmd
 	dir     string
 	out     *output
@@ -62,7 +62,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-func command(t *testing.T, dir string, args []string, settings ...string) *exec.Cmd {
+func command(t testing.TB, dir string, args []string, settings ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...) //nolint:gosec // this test's own binary
 	cmd.Dir = dir
@@ -71,10 +71,17 @@ func command(t *testing.T, dir string, args []string, settings ...string) *exec.
 }
 
 // start runs the server in a folder until it says where it is.
-func start(t *testing.T, dir string, settings ...string) *program {
+func start(t testing.TB, dir string, settings ...string) *program {
+	t.Helper()
+	return startBinary(t, os.Args[0], dir, settings...)
+}
+
+// startBinary is start with a server that was built by itself.
+func startBinary(t testing.TB, path, dir string, settings ...string) *program {
 	t.Helper()
 	p := &program{t: t, dir: dir, out: &output{}}
 	p.cmd = command(t, dir, nil, append([]string{"HTTP_ADDR=127.0.0.1:0", "AUTH_RATE_LIMIT=0"}, settings...)...)
+	p.cmd.Path = path
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(p.kill)

@@ -128,13 +128,23 @@ type hub struct {
 // newHub makes an installation on the node, or without a broker for nil. It mails to a server of the test's own.
 func newHub(t *testing.T, n *node) *hub {
 	t.Helper()
+	return newHubOn(t, storetest.PostgresURL(t), n)
+}
+
+// newHubOn makes an installation on a database.
+func newHubOn(t *testing.T, database string, n *node) *hub {
+	t.Helper()
 	h := &hub{
-		t: t, database: storetest.PostgresURL(t), node: n, mails: startMailServer(t), accepted: map[string]time.Time{},
+		t: t, database: database, node: n, mails: startMailServer(t), accepted: map[string]time.Time{},
 		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 32}},
 	}
 	t.Cleanup(h.client.CloseIdleConnections)
+	driver, source := "pgx", h.database // the repository has brought the drivers
+	if path, embedded := strings.CutPrefix(h.database, "sqlite://"); embedded {
+		driver, source = "sqlite", "file:"+path+"?_pragma=busy_timeout(5000)"
+	}
 	var err error
-	h.db, err = sql.Open("pgx", h.database) // the repository has brought the driver
+	h.db, err = sql.Open(driver, source)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = h.db.Close() })
 	h.settings = []string{

@@ -76,7 +76,7 @@ func (a *api) writeError(c *gin.Context, err error) {
 	}
 	a.noteRefusal(c, status)
 	if status >= http.StatusInternalServerError {
-		a.log.LogAttrs(c.Request.Context(), slog.LevelError, "request failed", slog.String("method", c.Request.Method), slog.String("route", c.FullPath()),
+		a.log.LogAttrs(c.Request.Context(), slog.LevelError, "request failed", slog.String("method", loggedMethod(c)), slog.String("route", c.FullPath()),
 			slog.Int("status", status), slog.String("requestId", requestID(c)), slog.Any("error", err))
 	}
 	if c.Writer.Written() {

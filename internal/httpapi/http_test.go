@@ -578,6 +578,7 @@ func TestLog_lines(t *testing.T) {
 		c.do(http.MethodGet, "/nowhere"+url.PathEscape(forged), nil, "User-Agent", forged, "Referer", forged),
 		s.anonymous().login("tolya@example.com"+forged, forged),
 		s.anonymous().do(http.MethodGet, "/users", nil, "Authorization", "Bearer "+forged),
+		c.do("MADE-UP", "/users", nil),
 		c.do(http.MethodGet, "/users/me", nil, "X-Request-Id", "sane"),
 	}
 	said := strings.TrimSpace(s.log.String())
@@ -586,6 +587,8 @@ func TestLog_lines(t *testing.T) {
 	for _, line := range lines {
 		require.Regexp(t, `^time=\S+ level=INFO msg=request `, line)
 	}
+	require.NotContains(t, said, "MADE-UP")
+	require.Contains(t, lines[len(lines)-2], ` method=_OTHER route="" status=405 `)
 	require.Regexp(t, `method=GET route=/users/me status=200 duration=\S+ requestId=sane userId=`+c.user.ID.String()+`$`, lines[len(lines)-1])
 }
 

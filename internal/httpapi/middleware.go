@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ func (a *api) logRequest(c *gin.Context) {
 	start := time.Now()
 	c.Next()
 	attrs := []slog.Attr{
-		slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Int("status", c.Writer.Status()),
+		slog.String("method", loggedMethod(c)), slog.String("route", c.FullPath()), slog.Int("status", c.Writer.Status()),
 		slog.Duration("duration", time.Since(start)), slog.String("requestId", requestID(c)),
 	}
 	if actor, ok := c.Get(keyActor); ok {
@@ -64,6 +65,15 @@ func (a *api) logRequest(c *gin.Context) {
 	}
 	a.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
 	a.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), time.Since(start))
+}
+
+// loggedMethod gives the method of a request, unless the caller made it up: then it may be any text, a misplaced token too. The word for those is
+// that of OpenTelemetry (semantic conventions for HTTP, http.request.method).
+func loggedMethod(c *gin.Context) string {
+	if slices.Contains(methods, c.Request.Method) {
+		return c.Request.Method
+	}
+	return "_OTHER"
 }
 
 // recoverPanic turns a defect of a handler into a 500; the process lives on.
