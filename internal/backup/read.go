@@ -36,7 +36,7 @@ type Options struct {
 type Result struct {
 	Manifest
 	Missing []string // pictures that the backup has not; their products show none now
-	Dropped int64    // mails that waited and are not sent
+	Dropped int      // mails that waited and are not sent
 }
 
 // Read fills an empty database, and the store of pictures, from an archive that [Write] made. Nothing is kept unless all of it is there and right: the

@@ -392,30 +392,29 @@ func (r *Restoration) Count(ctx context.Context, table string) (rows int64, err 
 
 // DropPending keeps the mails that waited when the backup was made from being sent, since they may have been sent after it, and says how many there
 // were. The tokens in them open nothing any more; their deliveries are dropped, so that not even a broker that still has them gets them mailed.
-func (r *Restoration) DropPending(ctx context.Context, reason string, now time.Time) (dropped int64, err error) {
+func (r *Restoration) DropPending(ctx context.Context, reason string, now time.Time) (dropped int, err error) {
 	tx := r.tx.WithContext(ctx)
-	err = tx.Exec(`UPDATE one_time_tokens SET revoked_at = ? WHERE used_at IS NULL AND revoked_at IS NULL
-		AND event_id IN (SELECT id FROM outbox WHERE state = ?)`, now, outboxPending).Error
+	var rows []outboxRow // without those that were mailed already, of which only the outbox had not been told
+	err = tx.Select("id", "subject", "type").Where("state = ? AND id NOT IN (SELECT event_id FROM deliveries WHERE state = ?)", outboxPending, domain.DeliverySent).Find(&rows).Error
 	if err != nil {
-		return 0, fail("revoke tokens", err)
-	}
-	var rows []outboxRow
-	if err := tx.Select("id", "subject", "type").Where("state = ?", outboxPending).Find(&rows).Error; err != nil {
 		return 0, fail("list outbox", err)
 	}
 	for _, row := range rows {
-		err := tx.Exec(`INSERT INTO deliveries (event_id, user_id, type, state, attempts, last_error, polls, created_at, updated_at) VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?)
-			ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, last_error = excluded.last_error, lease_until = NULL, updated_at = excluded.updated_at
-			WHERE deliveries.state <> ?`, row.ID, row.Subject, row.Type, domain.DeliveryDropped, reason, now, now, domain.DeliverySent).Error
+		err := tx.Model(&domain.OneTimeToken{}).Where("event_id = ? AND used_at IS NULL AND revoked_at IS NULL", row.ID).UpdateColumn("revoked_at", now).Error
+		if err != nil {
+			return 0, fail("revoke token", err)
+		}
+		err = tx.Exec(`INSERT INTO deliveries (event_id, user_id, type, state, attempts, last_error, polls, created_at, updated_at) VALUES (?, ?, ?, ?, 0, ?, 0, ?, ?)
+			ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, last_error = excluded.last_error, lease_until = NULL, updated_at = excluded.updated_at`,
+			row.ID, row.Subject, row.Type, domain.DeliveryDropped, reason, now, now).Error
 		if err != nil {
 			return 0, fail("drop delivery", err)
 		}
 	}
-	done := tx.Where("state = ?", outboxPending).Delete(&outboxRow{})
-	if done.Error != nil {
-		return 0, fail("drop events", done.Error)
+	if err := tx.Where("state = ?", outboxPending).Delete(&outboxRow{}).Error; err != nil {
+		return 0, fail("drop events", err)
 	}
-	return done.RowsAffected, nil
+	return len(rows), nil
 }
 
 // ForgetImages has no product show these pictures, which are not there.
