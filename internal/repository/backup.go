@@ -124,7 +124,7 @@ func (s *Snapshot) Images(ctx context.Context) ([]string, error) {
 }
 
 // Dump writes the rows of a table, one JSON object a line, in the order of the primary key, and says how many there were. The engines write
-// the same: texts, whole numbers, true and false, and times as RFC 3339 in UTC.
+// the same: texts, whole numbers, true and false, and times as RFC 3339 in UTC, cut to the microseconds that Postgres keeps.
 func (s *Snapshot) Dump(ctx context.Context, table string, w io.Writer) (lines int64, err error) {
 	t, err := tableByName(s.tables, table)
 	if err != nil {
@@ -187,7 +187,7 @@ func (c catalogueColumn) neutral(value any) (any, error) {
 		}
 	case time.Time:
 		if c.kind == kindTime {
-			return v.UTC().Format(time.RFC3339Nano), nil
+			return v.UTC().Truncate(time.Microsecond).Format(time.RFC3339Nano), nil
 		}
 	}
 	return nil, fmt.Errorf("the column %s holds what is no %s", c.name, c.kind)

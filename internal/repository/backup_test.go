@@ -114,6 +114,7 @@ func (b *base) allSorts() {
 	}
 	at := now.Format("2006-01-02 15:04:05.000+00:00")
 	b.ok(b.insert("second_factors", row{"user_id": u.ID.String(), "secret": "sealed", "created_at": at, "confirmed_at": at, "last_step": 7}))
+	b.ok(b.exec("UPDATE deliveries SET updated_at = '2021-01-01 12:00:00.123456789+00:00'")) // SQLite keeps more than Postgres
 	b.ok(b.insert("recovery_codes", row{"hash": "h1", "user_id": u.ID.String(), "created_at": at}))
 	b.ok(b.insert("api_keys", row{"id": domain.NewID().String(), "user_id": boss.ID.String(), "name": odd, "hash": "h2", "scope": "read", "created_at": at, "expires_at": at}))
 }
