@@ -3,6 +3,7 @@ package repository_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -69,6 +70,7 @@ func (b *base) restoration(url string, version int64) *repository.Restoration {
 func (b *base) load(url string, version int64, all map[string]string) *base {
 	b.t.Helper()
 	r := b.restoration(url, version)
+	require.ElementsMatch(b.t, slices.Collect(maps.Keys(all)), r.Tables(), "the schema is not the backup's")
 	for _, table := range r.Tables() {
 		n, err := r.Load(b.ctx, table, strings.NewReader(all[table]))
 		b.ok(err)
@@ -76,6 +78,12 @@ func (b *base) load(url string, version int64, all map[string]string) *base {
 	}
 	b.ok(r.Commit(b.ctx))
 	b.ok(r.Close())
+	m, err := repository.OpenMigrator(b.ctx, url, false)
+	b.ok(err)
+	at, err := m.Version(b.ctx)
+	b.ok(err)
+	require.Equal(b.t, m.Latest(), at, "the schema was not brought up to date")
+	b.ok(m.Close())
 	return newBase(b.t, url)
 }
 
@@ -192,7 +200,6 @@ func TestRestoration_olderSchema(t *testing.T) {
 		m, err := repository.OpenMigrator(from.ctx, from.url, false)
 		from.ok(err)
 		from.ok(m.To(from.ctx, 2))
-		latest := m.Latest()
 		from.ok(m.Close())
 		s := from.snapshot()
 		require.EqualValues(t, 2, s.SchemaVersion)
@@ -200,7 +207,6 @@ func TestRestoration_olderSchema(t *testing.T) {
 		before := from.dump()
 
 		to := from.load(url, 2, before)
-		require.EqualValues(t, latest, to.snapshot().SchemaVersion)
 		require.Equal(t, before["users"], to.dump()["users"])
 		require.Zero(t, to.count("api_keys"))
 	})
