@@ -111,6 +111,7 @@ func TestStockReconcile(t *testing.T) {
 		o.ask(http.StatusNoContent, http.MethodDelete, "/products/"+gone, nil)
 		o.succeeds("4 products compared, 0 differ from their ledger\n", "stock", "reconcile")
 		o.succeeds("4 products compared, 0 were repaired\n", "stock", "reconcile", "--repair")
+		o.succeeds(`{"products":4,"drifts":[],"repaired":false}`+"\n", "stock", "reconcile", "--json")
 
 		o.exec("UPDATE products SET quantity = 11 WHERE id = '" + more + "'")
 		o.exec("UPDATE products SET quantity = 0 WHERE id = '" + fewer + "'")
@@ -124,6 +125,9 @@ func TestStockReconcile(t *testing.T) {
 		for range 2 { // a look changes nothing
 			o.fails("3 products differ from their ledger", report+"4 products compared, 3 differ from their ledger\n", "stock", "reconcile")
 		}
+		o.fails("3 products differ from their ledger", fmt.Sprintf(`{"products":4,"drifts":[{"productId":"%s","name":"iPhone 12","quantity":11,"ledger":8},`+
+			`{"productId":"%s","name":"\"iPhone\" 13","quantity":0,"ledger":5},{"productId":"%s","name":"iPhone 15","quantity":3,"ledger":1}],"repaired":false}`+"\n",
+			more, fewer, gone), "stock", "reconcile", "--json")
 
 		o.succeeds(report+"4 products compared, 3 were repaired\n", "stock", "reconcile", "--repair")
 		for id, want := range map[string]struct{ delta, quantity float64 }{more: {3, 11}, fewer: {-5, 0}, right: {0, 7}} {
@@ -170,6 +174,7 @@ func TestAuditVerify(t *testing.T) {
 		o.succeeds("2 lines checked, none changed or missing\n", "audit", "verify") // the first Admin, and that they logged in
 		o.ask(http.StatusCreated, http.MethodPost, "/products/categories", map[string]any{"name": "Electronics"})
 		o.succeeds("3 lines checked, none changed or missing\n", "audit", "verify")
+		o.succeeds(`{"lines":3,"fault":null}`+"\n", "audit", "verify", "--json")
 		drop := "DROP TRIGGER audit_log_append_only ON audit_log"
 		if strings.HasPrefix(o.database, "sqlite") {
 			drop = "DROP TRIGGER audit_log_no_update; DROP TRIGGER audit_log_no_delete"
@@ -177,28 +182,34 @@ func TestAuditVerify(t *testing.T) {
 		o.exec(drop)
 		o.exec("DELETE FROM audit_log WHERE seq = 3")
 		o.fails("the audit log is broken: the lines after 2 are missing; there should be 3", "", "audit", "verify")
+		o.fails("the audit log is broken: the lines after 2 are missing; there should be 3",
+			`{"lines":2,"fault":"the lines after 2 are missing; there should be 3"}`+"\n", "audit", "verify", "--json")
 		o.exec("UPDATE audit_log SET address = '127.0.0.1' WHERE seq = 1")
 		o.fails("the audit log is broken: line 1 was changed", "", "audit", "verify")
 		o.ask(http.StatusCreated, http.MethodPost, "/products/categories", map[string]any{"name": "Furniture"}) // work goes on
 	})
 }
 
-// TestTruth_wrongCommands fails with one line and touches nothing.
+// TestTruth_wrongCommands fails with one line and touches nothing: with 2 for what cannot be understood, with 1 for what cannot be done.
 func TestTruth_wrongCommands(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{
-		{"admin", "nonsense"}, {"users", "nonsense"}, {"stock", "nonsense"}, {"stock", "reconcile", "now"}, {"stock", "reconcile", "--nonsense"},
-		{"audit", "nonsense"}, {"audit", "verify", "now"}, {"stock", "reconcile"}, {"audit", "verify"},
+	for _, c := range []struct {
+		status int
+		line   string
+	}{
+		{2, "nonsense"}, {2, "admin nonsense"}, {2, "admin create"}, {2, "users nonsense"}, {2, "stock nonsense"}, {2, "stock reconcile now"},
+		{2, "stock reconcile --nonsense"}, {2, "audit nonsense"}, {2, "audit verify now"}, {2, "migrate nonsense"}, {2, "migrate down"}, {2, "version 1"},
+		{1, "stock reconcile"}, {1, "audit verify --json"}, {1, "migrate status"}, {1, "migrate up"}, {1, "migrate down --yes"},
 	} {
-		t.Run(strings.Join(args, "_"), func(t *testing.T) {
+		t.Run(c.line, func(t *testing.T) {
 			t.Parallel()
-			cmd := command(t, t.TempDir(), args, "DATABASE_URL=postgres://u:secret@127.0.0.1:1/x", "JWT_SECRET="+strings.Repeat("k", 32))
+			cmd := command(t, t.TempDir(), strings.Fields(c.line), "DATABASE_URL=postgres://u:secret@127.0.0.1:1/x", "JWT_SECRET="+strings.Repeat("k", 32))
 			var stdout, stderr strings.Builder
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			err := cmd.Run()
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit)
-			require.Equal(t, 1, exit.ExitCode())
+			require.Equal(t, c.status, exit.ExitCode(), stderr.String())
 			require.Empty(t, stdout.String())
 			require.Equal(t, 1, strings.Count(stderr.String(), "\n"), stderr.String())
 			require.NotContains(t, stderr.String(), "secret")

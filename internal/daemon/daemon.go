@@ -26,11 +26,16 @@ import (
 // NewLog makes the log: "text" or "json", and without a choice text for a person at a terminal and JSON for a machine.
 func NewLog(w io.Writer, level slog.Level, format string) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
-	file, isFile := w.(*os.File)
-	if format == "text" || (format == "" && isFile && term.IsTerminal(int(file.Fd()))) {
+	if format == "text" || (format == "" && IsTerminal(w)) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// IsTerminal says whether a person looks at what is written there.
+func IsTerminal(w io.Writer) bool {
+	file, isFile := w.(*os.File)
+	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
 // NewRegistry makes a registry for Prometheus that tells of the process and the Go runtime already.

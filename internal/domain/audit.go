@@ -42,6 +42,7 @@ const (
 	AuditAccessRefused   AuditAction = "access.refused"
 	AuditThrottled       AuditAction = "access.throttled"
 	AuditStockRepaired   AuditAction = "stock.repaired"
+	AuditRestored        AuditAction = "database.restored"
 	AuditFactorBegun     AuditAction = "second-factor.begun"
 	AuditFactorEnabled   AuditAction = "second-factor.enabled"
 	AuditFactorDisabled  AuditAction = "second-factor.disabled"
@@ -53,8 +54,8 @@ const (
 
 // AuditTarget is what something was done to.
 type AuditTarget struct {
-	Kind string // user, category, product, order, key, account (an email that was tried), token (of which nothing is known but its kind), route
-	Name string // its id; for an account the email, for a token its kind, for a route its pattern
+	Kind string // user, category, product, order, key, account (an email that was tried), token (of which nothing is known but its kind), route, backup
+	Name string // its id; for an account the email, for a token its kind, for a route its pattern, for a backup when it was taken
 }
 
 // AuditDetails says more about an entry, in few words and without secrets.

@@ -1,6 +1,7 @@
 package imagestore
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -123,6 +124,41 @@ func (s *Store) Put(ctx context.Context, p Picture) (name string, err error) {
 		return "", unavailable("put "+name, err)
 	}
 	return name, nil
+}
+
+// PutBack keeps a picture of a backup under the name that Put gave it once, and says whether it was not there. It returns KindInvalid on "name" for a
+// name that Put cannot have given, and KindUnavailable as Put does.
+func (s *Store) PutBack(ctx context.Context, name string, data []byte) (added bool, err error) {
+	if !wellFormed(name) {
+		return false, domain.Invalid("name", "The name '%s' is not that of a picture", domain.Clip(name))
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
+	there, err := s.holds(ctx, name, data)
+	if err != nil || there {
+		return false, err
+	}
+	if err := s.backend.put(ctx, name, data); err != nil {
+		return false, unavailable("put "+name, err)
+	}
+	return true, nil
+}
+
+// holds says whether a picture is there and of these bytes.
+func (s *Store) holds(ctx context.Context, name string, data []byte) (bool, error) {
+	f, err := s.backend.get(ctx, name)
+	if errors.Is(err, errNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, unavailable("get "+name, err)
+	}
+	defer f.Close()
+	kept, err := io.ReadAll(io.LimitReader(f, int64(len(data))+1))
+	if err != nil {
+		return false, unavailable("get "+name, err)
+	}
+	return bytes.Equal(kept, data), nil
 }
 
 // Get opens a picture. A name that Put did not give is a KindNotFound on "name", without a look at the storage where

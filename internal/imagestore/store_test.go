@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -333,4 +334,29 @@ func TestContentType(t *testing.T) {
 	} {
 		require.Equal(t, want, ContentType(name))
 	}
+}
+
+// TestStore_putBack puts a picture of a backup under its old name, and leaves one alone that is there.
+func TestStore_putBack(t *testing.T) {
+	t.Parallel()
+	s, dir := openTestDirectory(t)
+	name := strings.Repeat("0a", 16) + ".png"
+	for _, want := range []bool{true, false} {
+		added, err := s.PutBack(t.Context(), name, []byte("picture"))
+		require.NoError(t, err)
+		require.Equal(t, want, added)
+	}
+	added, err := s.PutBack(t.Context(), name, []byte("picture, whole"))
+	require.NoError(t, err)
+	require.True(t, added, "what stands there is damaged")
+	kept, err := os.ReadFile(filepath.Join(dir, name))
+	require.NoError(t, err)
+	require.Equal(t, "picture, whole", string(kept))
+	for _, wrong := range []string{"", "../" + name, "x.png", name + "x"} {
+		_, err := s.PutBack(t.Context(), wrong, []byte("picture"))
+		var refused *domain.Error
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, domain.KindInvalid, refused.Kind)
+	}
+	require.Equal(t, []string{name}, filesIn(t, dir))
 }

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -33,12 +34,9 @@ var postgresTimeouts = map[string]string{
 }
 
 func openPostgres(ctx context.Context, url string) (*Store, error) {
-	config, err := pgx.ParseConfig(url)
+	config, err := postgresConfig(url)
 	if err != nil {
-		return nil, errors.New("the postgres:// database URL cannot be read") // pgx's text may quote the password
-	}
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
+		return nil, err
 	}
 	if err := migratePostgres(ctx, *config); err != nil {
 		return nil, err
@@ -48,29 +46,60 @@ func openPostgres(ctx context.Context, url string) (*Store, error) {
 			config.RuntimeParams[name] = value
 		}
 	}
-	pool := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(readTimesAsUTC))
-	pool.SetMaxOpenConns(postgresConns)
-	pool.SetMaxIdleConns(postgresConns)
-	pool.SetConnMaxLifetime(30 * time.Minute)
-	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), gormConfig())
+	db, pool, err := postgresConn(*config, postgresConns)
 	if err != nil {
-		return nil, errors.Join(fail("open the database", err), pool.Close())
+		return nil, err
 	}
 	s := newStore(db, db)
 	s.closers = []func() error{pool.Close}
 	return s, nil
 }
 
-// migratePostgres uses a connection of its own, because a migration may take longer than the timeouts of daily work allow.
+func postgresConfig(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the postgres:// database URL cannot be read") // pgx's text may quote the password
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = 5 * time.Second
+	}
+	return config, nil
+}
+
+func postgresConn(config pgx.ConnConfig, conns int) (*gorm.DB, *sql.DB, error) {
+	pool := stdlib.OpenDB(config, stdlib.OptionAfterConnect(readTimesAsUTC))
+	pool.SetMaxOpenConns(conns)
+	pool.SetMaxIdleConns(conns)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: pool}), gormConfig())
+	if err != nil {
+		return nil, nil, errors.Join(fail("open the database", err), pool.Close())
+	}
+	return db, pool, nil
+}
+
 func migratePostgres(ctx context.Context, config pgx.ConnConfig) error {
-	pool := stdlib.OpenDB(config)
-	defer func() { _ = pool.Close() }()
+	m, err := postgresMigrator(config)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = m.Close() }()
+	_, err = m.Up(ctx)
+	return err
+}
+
+// postgresMigrator uses connections of its own, because a migration may take longer than the timeouts of daily work allow.
+func postgresMigrator(config pgx.ConnConfig) (*Migrator, error) {
+	db, pool, err := postgresConn(config, 2)
+	if err != nil {
+		return nil, err
+	}
 	// The default looks for the lock every 5 s; an instance that waits for another's migration would start that much later.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 600))
 	if err != nil {
-		return fmt.Errorf("prepare the migration lock: %w", err)
+		return nil, errors.Join(fmt.Errorf("prepare the migration lock: %w", err), pool.Close())
 	}
-	return migrate(ctx, goose.DialectPostgres, pool, migrations.Postgres, "postgres", goose.WithSessionLocker(locker))
+	return newMigrator(goose.DialectPostgres, db, migrations.Postgres, "postgres", []func() error{pool.Close}, goose.WithSessionLocker(locker))
 }
 
 // readTimesAsUTC makes pgx hand out times in UTC instead of the machine's zone.

@@ -28,9 +28,37 @@ const sqliteName = "sqlite"
 // sqliteReaders is how many connections read beside the one that writes.
 const sqliteReaders = 4
 
-// openSQLite opens the file, which is made if it is missing. A lock file beside it keeps other processes off until the schema
-// is up to date: even switching on the WAL fails for the second of two that start together.
+// openSQLite opens the file, which is made if it is missing, and brings its schema up to date.
 func openSQLite(ctx context.Context, path string) (*Store, error) {
+	m, err := sqliteMigrator(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = m.Close() }()
+	if _, err := m.Up(ctx); err != nil {
+		return nil, err
+	}
+	read, err := sqliteConn(path, "deferred", sqliteReaders)
+	if err != nil {
+		return nil, err
+	}
+	readPool, err := read.DB()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := m.db.DB()
+	if err != nil {
+		return nil, errors.Join(err, readPool.Close())
+	}
+	m.closers = m.closers[1:] // the connection that writes is the store's now
+	s := newStore(read, m.db)
+	s.closers = []func() error{readPool.Close, pool.Close}
+	return s, nil
+}
+
+// sqliteMigrator opens the file, which is made if it is missing. A lock file beside it keeps other processes off until the schema
+// is up to date: even switching on the WAL fails for the second of two that start together. The first closer is the connection's, the second the lock's.
+func sqliteMigrator(ctx context.Context, path string) (*Migrator, error) {
 	if path == "" {
 		return nil, errors.New("the database URL sqlite:// names no file")
 	}
@@ -41,37 +69,22 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if _, err := lock.TryLockContext(ctx, 20*time.Millisecond); err != nil {
 		return nil, fmt.Errorf("lock the database for its start: %w", err)
 	}
-	defer func() { _ = lock.Unlock() }()
-
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // SQLite would make it readable for everyone
-	if err != nil {
-		return nil, fmt.Errorf("open the database file: %w", err)
+	if err == nil {
+		err = file.Close()
 	}
-	if err := file.Close(); err != nil {
-		return nil, fmt.Errorf("open the database file: %w", err)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database file: %w", err), lock.Unlock())
 	}
 	write, err := sqliteConn(path, "immediate", 1)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Unlock())
 	}
 	pool, err := write.DB()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Unlock())
 	}
-	if err := migrate(ctx, goose.DialectSQLite3, pool, migrations.SQLite, "sqlite"); err != nil {
-		return nil, errors.Join(err, pool.Close())
-	}
-	read, err := sqliteConn(path, "deferred", sqliteReaders)
-	if err != nil {
-		return nil, errors.Join(err, pool.Close())
-	}
-	readPool, err := read.DB()
-	if err != nil {
-		return nil, err
-	}
-	s := newStore(read, write)
-	s.closers = []func() error{readPool.Close, pool.Close}
-	return s, nil
+	return newMigrator(goose.DialectSQLite3, write, migrations.SQLite, "sqlite", []func() error{pool.Close, lock.Unlock})
 }
 
 // sqliteConn opens a pool. Transactions that write begin IMMEDIATE, because one that reads first and writes then fails at once

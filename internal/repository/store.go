@@ -71,7 +71,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	case "postgres", "postgresql":
 		return openPostgres(ctx, url)
 	}
-	return nil, errors.New("the database URL must begin with sqlite:// or postgres://")
+	return nil, errWhichEngine
 }
 
 // Close gives the connections back.

@@ -32,3 +32,9 @@ CREATE TABLE api_keys (
 );
 CREATE INDEX api_keys_user_id ON api_keys (user_id);
 CREATE INDEX api_keys_expires_at ON api_keys (expires_at);
+
+-- +goose Down
+
+DROP TABLE api_keys;
+DROP TABLE recovery_codes;
+DROP TABLE second_factors;
