@@ -75,23 +75,30 @@ func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Pr
 	return products, total, nil
 }
 
-// Create stores a product, whose stock must still be empty.
+// Create stores a product, whose stock must still be empty. It returns KindConflict on `sku` if another product has it.
 func (t Products) Create(ctx context.Context, p domain.Product) error {
-	if err := t.write.WithContext(ctx).Create(&p).Error; err != nil {
-		return fail("create product", err)
+	return savedProduct("create product", p, t.write.WithContext(ctx).Create(&p).Error)
+}
+
+func savedProduct(what string, p domain.Product, err error) error {
+	switch {
+	case isDuplicate(err) && p.SKU != nil:
+		return domain.SKUTaken(*p.SKU)
+	case err != nil:
+		return fail(what, err)
 	}
 	return nil
 }
 
-// SaveDescription writes everything but the quantity and raises the version, which it gives back. It returns KindNotFound on `id`
-// if the product is gone.
+// SaveDescription writes everything but the quantity and raises the version, which it gives back. It returns KindConflict on `sku`
+// if another product has it, and KindNotFound on `id` if the product is gone.
 func (t Products) SaveDescription(ctx context.Context, p domain.Product) (int64, error) {
 	var version int64
-	done := t.write.WithContext(ctx).Raw(`UPDATE products SET name = ?, name_key = ?, category_id = ?, description = ?, search_key = ?, image = ?,
-		updated_at = ?, version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version`,
-		p.Name, p.NameKey, p.CategoryID, p.Description, p.SearchKey, p.Image, p.UpdatedAt, p.ID).Scan(&version)
-	if done.Error != nil {
-		return 0, fail("update product", done.Error)
+	done := t.write.WithContext(ctx).Raw(`UPDATE products SET name = ?, name_key = ?, category_id = ?, description = ?, sku = ?, sku_key = ?, reorder_level = ?,
+		search_key = ?, image = ?, updated_at = ?, version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version`,
+		p.Name, p.NameKey, p.CategoryID, p.Description, p.SKU, p.SKUKey, p.ReorderLevel, p.SearchKey, p.Image, p.UpdatedAt, p.ID).Scan(&version)
+	if err := savedProduct("update product", p, done.Error); err != nil {
+		return 0, err
 	}
 	if done.RowsAffected == 0 {
 		return 0, productNotFound(p.ID)

@@ -107,6 +107,7 @@ func TestProducts(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		phones, toys := b.category("Phones"), b.category("Toys")
 		p := domain.NewProduct("iPhone 12", "blue\nand new", phones, new("a.png"), now)
+		p.Label(new("A-1"), new(int64(3)))
 		b.ok(b.Products.Create(b.ctx, p))
 		found, err := b.Products.ByID(b.ctx, p.ID)
 		b.ok(err)
@@ -114,6 +115,7 @@ func TestProducts(t *testing.T) {
 
 		later := now.Add(time.Hour)
 		p.Describe("Doll", "", toys, later)
+		p.Label(new("A-2"), nil)
 		p.Image = nil
 		for version := range int64(3) {
 			got, err := b.Products.SaveDescription(b.ctx, p)

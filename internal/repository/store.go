@@ -167,7 +167,11 @@ func unavailable(err error) bool {
 // lostRace tells a transaction that another one made impossible and that may succeed when run again.
 func lostRace(err error) bool { return postgresLostRace(err) || sqliteBusy(err) }
 
-func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+// isDuplicate tells a value that is taken. GORM does not translate what a statement with RETURNING is refused.
+func isDuplicate(err error) bool {
+	const uniqueViolation = "23505"
+	return errors.Is(sqliteDialector{}.Translate(err), gorm.ErrDuplicatedKey) || postgresCode(err) == uniqueViolation
+}
 
 func isNoRow(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
 

@@ -28,9 +28,25 @@ type ProductInput struct {
 	Name        string
 	Category    string // its name
 	Description string
-	Quantity    *int64 // nil keeps the quantity of a product that exists
-	Image       []byte // a new picture as it was sent, or nothing
-	DropImage   bool   // remove the picture that there is
+	SKU         Change[string]
+	Reorder     Change[int64] // the level
+	Quantity    *int64        // nil keeps the quantity of a product that exists
+	Image       []byte        // a new picture as it was sent, or nothing
+	DropImage   bool          // remove the picture that there is
+}
+
+// Change is a new value for something that need not have one and that may be left as it is.
+type Change[T any] struct {
+	Set   bool // otherwise it stays as it is
+	Value *T   // nil removes it
+}
+
+// or gives what holds after the change.
+func (c Change[T]) or(before *T) *T {
+	if c.Set {
+		return c.Value
+	}
+	return before
 }
 
 // List gives one page of products and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
@@ -57,7 +73,8 @@ func (s *Products) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (
 	return s.store.Products.ByID(ctx, id)
 }
 
-// Create makes a product with its first stock. It returns KindForbidden, and KindInvalid for faults, an unknown category and a bad picture among them.
+// Create makes a product with its first stock. It returns KindForbidden, KindInvalid for faults, an unknown category and a bad picture among them, and
+// KindConflict on `sku` if another product has it.
 func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, attempt *domain.Attempt, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
@@ -78,6 +95,7 @@ func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInp
 			return err
 		}
 		product = domain.NewProduct(in.Name, in.Description, category, image, now)
+		product.Label(in.SKU.Value, in.Reorder.Value)
 		if err := tx.Products.Create(ctx, product); err != nil {
 			return err
 		}
@@ -127,7 +145,8 @@ func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain
 }
 
 // Update changes a product. Without a quantity the stock stays as it is; without a picture the picture stays. It returns
-// KindForbidden, KindNotFound on `id`, and KindInvalid for faults, an unknown category and a bad picture among them.
+// KindForbidden, KindNotFound on `id`, KindInvalid for faults, an unknown category and a bad picture among them, and KindConflict on `sku` if another
+// product has it.
 func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
@@ -159,6 +178,7 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		}
 		product = before
 		product.Describe(in.Name, in.Description, category, now)
+		product.Label(in.SKU.or(before.SKU), in.Reorder.or(before.ReorderLevel))
 		if image != nil || in.DropImage {
 			product.Image = image
 		}
@@ -197,11 +217,20 @@ func changes(before, after domain.Product) domain.AuditDetails {
 	if before.Description != after.Description {
 		details["description"] = "changed"
 	}
-	if (before.Image == nil) != (after.Image == nil) || (before.Image != nil && *before.Image != *after.Image) {
+	if differ(before.SKU, after.SKU) {
+		details["sku"] = []*string{before.SKU, after.SKU}
+	}
+	if differ(before.ReorderLevel, after.ReorderLevel) {
+		details["reorderLevel"] = []*int64{before.ReorderLevel, after.ReorderLevel}
+	}
+	if differ(before.Image, after.Image) {
 		details["image"] = "changed"
 	}
 	return details
 }
+
+// differ says whether one of two is missing or they have different values.
+func differ[T comparable](a, b *T) bool { return (a == nil) != (b == nil) || (a != nil && *a != *b) }
 
 // Adjustment is a change of stock by hand: either the count that there is, or the difference.
 type Adjustment struct {
