@@ -78,6 +78,9 @@ func (p *Product) index() {
 	}
 }
 
+// Low says whether the product must be ordered again. One without a reorder level never is.
+func (p Product) Low() bool { return p.ReorderLevel != nil && p.Quantity <= *p.ReorderLevel }
+
 // SKUTaken makes the KindConflict of a SKU that another product has.
 func SKUTaken(sku string) *Error {
 	return Conflict("sku", "The item with SKU '%s' already exists", sku)
@@ -88,6 +91,7 @@ type ProductFilter struct {
 	Page     Page
 	Search   string // part of name, description or SKU, without regard to case
 	Category string // a category's name, without regard to case
+	Low      *bool  // only those that are low, or only those that are not
 }
 
 // MovementReason says why stock changed.
@@ -108,6 +112,7 @@ type Movement struct {
 	ProductVersion int64 // the product's after the movement: the ledger's order
 	Delta          int64
 	QuantityAfter  int64
+	ReorderLevel   *int64 `gorm:"-"` // the product's when the movement was applied; not written down
 	Reason         MovementReason
 	OrderID        *uuid.UUID
 	UserID         *uuid.UUID // nil when the server itself acted
@@ -116,7 +121,7 @@ type Movement struct {
 	CreatedAt      time.Time
 }
 
-// NewMovement makes a movement that is still to be applied: ProductVersion and QuantityAfter are set then.
+// NewMovement makes a movement that is still to be applied: ProductVersion, QuantityAfter and ReorderLevel are set then.
 func NewMovement(product uuid.UUID, delta int64, reason MovementReason, by uuid.UUID, now time.Time) Movement {
 	return Movement{ID: NewID(), ProductID: product, Delta: delta, Reason: reason, UserID: &by, CreatedAt: now}
 }

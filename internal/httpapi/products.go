@@ -49,11 +49,8 @@ func (h productHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f := domain.ProductFilter{
-		Page:     q.page("name", "quantity", "category", "createdAt", "updatedAt"),
-		Search:   q.text("search"),
-		Category: q.text("category"),
-	}
+	f := productFilter(q)
+	f.Page = q.page("name", "quantity", "category", "createdAt", "updatedAt")
 	products, total, err := h.products.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
@@ -63,6 +60,10 @@ func (h productHandlers) list(c *gin.Context) error {
 		pageBody
 	}{convert(products, h.pictures.productBody), newPageBody(f.Page, total)})
 	return nil
+}
+
+func productFilter(q *query) domain.ProductFilter {
+	return domain.ProductFilter{Search: q.text("search"), Category: q.text("category"), Low: q.flag("lowStock")}
 }
 
 func (h productHandlers) byID(c *gin.Context) error {

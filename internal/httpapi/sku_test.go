@@ -170,3 +170,32 @@ func TestSKU_shown(t *testing.T) {
 		require.Equal(t, order, user.get("/products/orders/"+order["id"].(string)).wants(http.StatusOK).json())
 	})
 }
+
+// TestLowStock lists what is low and what is not.
+func TestLowStock(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		s.category("Electronics")
+		user := s.as(domain.RoleUser)
+		for name, fields := range map[string]raw{
+			"below": {"quantity": "1", "reorderLevel": "2"}, "at": {"quantity": "2", "reorderLevel": "2"}, "above": {"quantity": "3", "reorderLevel": "2"},
+			"none": {"quantity": "0"}, "out": {"quantity": "0", "reorderLevel": "0"},
+		} {
+			fields["name"] = strconv.Quote(name)
+			user.post("/products", goodProduct.with(fields)).wants(http.StatusCreated)
+		}
+		for query, names := range map[string][]any{
+			"lowStock=true": {"at", "below", "out"}, "lowStock=false": {"above", "none"}, "": {"above", "at", "below", "none", "out"},
+			"lowStock=true&search=elo&category=electronics": {"below"},
+		} {
+			found := user.get("/products?sort=name&" + query).wants(http.StatusOK)
+			require.Equal(t, names, found.column("products", "name"), query)
+			require.EqualValues(t, len(names), found.json()["totalItems"])
+		}
+		for _, bad := range []string{"", "1", "TRUE", "yes", "true%20", "null"} {
+			require.Equal(t, map[string][]string{"lowStock": {"The lowStock must be true or false"}},
+				user.get("/products?lowStock="+bad).refuses(http.StatusBadRequest, "lowStock"), bad)
+		}
+		require.Equal(t, map[string][]string{"lowStock": {"The lowStock must stand once"}}, user.get("/products?lowStock=true&lowStock=true").refuses(http.StatusBadRequest, "lowStock"))
+	})
+}

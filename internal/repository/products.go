@@ -61,6 +61,15 @@ var productSorts = map[string]string{
 
 // List gives one page of products and how many there are in all. It returns KindInvalid on `category` for an unknown one.
 func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, int64, error) {
+	products, total, err := list[domain.Product](t.matching(ctx, f), selectProduct, f.Page, productSorts, "p.id")
+	if err != nil {
+		return nil, 0, fail("list products", err)
+	}
+	return products, total, nil
+}
+
+// matching narrows the table to what the filter leaves.
+func (t Products) matching(ctx context.Context, f domain.ProductFilter) *gorm.DB {
 	q := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
 	if f.Search != "" {
 		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
@@ -68,11 +77,14 @@ func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Pr
 	if f.Category != "" {
 		q = q.Where("p.category_id = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
 	}
-	products, total, err := list[domain.Product](q, selectProduct, f.Page, productSorts, "p.id")
-	if err != nil {
-		return nil, 0, fail("list products", err)
+	switch {
+	case f.Low == nil:
+	case *f.Low:
+		q = q.Where("p.quantity <= p.reorder_level")
+	default:
+		q = q.Where("(p.reorder_level IS NULL OR p.quantity > p.reorder_level)")
 	}
-	return products, total, nil
+	return q
 }
 
 // Create stores a product, whose stock must still be empty. It returns KindConflict on `sku` if another product has it.

@@ -16,9 +16,12 @@ type Stock struct{ table }
 // with the quantity after it. It returns KindConflict on `quantity` if the product has too little, and KindNotFound on `id` if
 // it is gone.
 func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, error) {
-	var after struct{ Quantity, Version int64 }
+	var after struct {
+		Quantity, Version int64
+		ReorderLevel      *int64
+	}
 	done := t.write.WithContext(ctx).Raw(`UPDATE products SET quantity = quantity + ?, version = version + 1, updated_at = ?
-		WHERE id = ? AND deleted_at IS NULL AND quantity + ? >= 0 RETURNING quantity, version`, m.Delta, m.CreatedAt, m.ProductID, m.Delta).Scan(&after)
+		WHERE id = ? AND deleted_at IS NULL AND quantity + ? >= 0 RETURNING quantity, version, reorder_level`, m.Delta, m.CreatedAt, m.ProductID, m.Delta).Scan(&after)
 	if done.Error != nil {
 		return domain.Movement{}, fail("change stock", done.Error)
 	}
@@ -29,7 +32,7 @@ func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, e
 		}
 		return domain.Movement{}, domain.TooLittleStock("quantity", -m.Delta, p)
 	}
-	m.QuantityAfter, m.ProductVersion = after.Quantity, after.Version
+	m.QuantityAfter, m.ProductVersion, m.ReorderLevel = after.Quantity, after.Version, after.ReorderLevel
 	if err := t.write.WithContext(ctx).Create(&m).Error; err != nil {
 		return domain.Movement{}, fail("write movement", err)
 	}

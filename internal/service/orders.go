@@ -142,7 +142,12 @@ func (s *Orders) Move(ctx context.Context, actor domain.Actor, id uuid.UUID, to 
 		if movement == nil {
 			return nil
 		}
-		return move(ctx, tx, &order.Item, *movement)
+		if err := move(ctx, tx, &order.Item, *movement); err != nil {
+			return err
+		}
+		before := order.Item // as it was when the stock moved: the order was held since it was read, the product was not
+		before.Quantity -= movement.Delta
+		return warn(ctx, tx, before, order.Item, now)
 	})
 }
 

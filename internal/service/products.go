@@ -140,7 +140,28 @@ func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain
 	if err != nil {
 		return err
 	}
-	p.Quantity, p.Version, p.UpdatedAt = done.QuantityAfter, done.ProductVersion, done.CreatedAt
+	p.Quantity, p.Version, p.UpdatedAt, p.ReorderLevel = done.QuantityAfter, done.ProductVersion, done.CreatedAt, done.ReorderLevel
+	return nil
+}
+
+// warn announces a product that has become low to everybody who watches the stock. It must have been held since it was before.
+func warn(ctx context.Context, tx *repository.Store, before, after domain.Product, now time.Time) error {
+	if before.Low() || !after.Low() {
+		return nil
+	}
+	watchers, err := tx.Users.StockWatchers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range watchers {
+		event, err := domain.NewStockLow(u, after, now)
+		if err != nil {
+			return err
+		}
+		if err := tx.Outbox.Add(ctx, event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -190,10 +211,13 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 			details["quantity"] = []int64{product.Quantity, *in.Quantity}
 		}
 		note(tx, actor, domain.AuditProductUpdated, "product", id.String(), details, now)
-		if !moved {
-			return nil
+		if moved {
+			m := domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now)
+			if err := move(ctx, tx, &product, m); err != nil {
+				return err
+			}
 		}
-		return move(ctx, tx, &product, domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now))
+		return warn(ctx, tx, before, product, now)
 	})
 	if err != nil {
 		s.pictures.undo(ctx, image, err)
@@ -262,7 +286,11 @@ func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, now)
 		m.Note = in.Note
 		note(tx, actor, domain.AuditProductAdjusted, "product", id.String(), domain.AuditDetails{"delta": delta}, now)
-		return move(ctx, tx, &product, m)
+		before := product
+		if err := move(ctx, tx, &product, m); err != nil {
+			return err
+		}
+		return warn(ctx, tx, before, product, now)
 	})
 	if err != nil {
 		return domain.Product{}, err
