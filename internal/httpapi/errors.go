@@ -80,7 +80,7 @@ func (a *api) writeError(c *gin.Context, err error) {
 			slog.Int("status", status), slog.String("requestId", requestID(c)), slog.Any("error", err))
 	}
 	if c.Writer.Written() {
-		return // the answer had begun; there is nothing left to tell
+		panic(http.ErrAbortHandler) // the answer had begun: cut off, it does not pass for a whole one
 	}
 	c.Header("Cache-Control", "no-store")
 	c.Abort()

@@ -61,21 +61,32 @@ var productSorts = map[string]string{
 
 // List gives one page of products and how many there are in all. It returns KindInvalid on `category` for an unknown one.
 func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, int64, error) {
-	products, total, err := list[domain.Product](t.matching(ctx, f), selectProduct, f.Page, productSorts, "p.id")
+	products, total, err := list[domain.Product](t.matching(ctx, f, "p.category_id"), selectProduct, f.Page, productSorts, "p.id")
 	if err != nil {
 		return nil, 0, fail("list products", err)
 	}
 	return products, total, nil
 }
 
+// After gives up to n of the products that the filter leaves, by id, beginning behind the one named; uuid.Nil is before all. What it costs does not
+// rise with what came before.
+func (t Products) After(ctx context.Context, f domain.ProductFilter, last uuid.UUID, n int) ([]domain.Product, error) {
+	var products []domain.Product
+	err := t.matching(ctx, f, byIDAlone(t.read, "p.category_id")).Select(selectProduct).Where("p.id > ?", last).Order("p.id").Limit(n).Scan(&products).Error
+	if err != nil {
+		return nil, fail("read products", err)
+	}
+	return products, nil
+}
+
 // matching narrows the table to what the filter leaves.
-func (t Products) matching(ctx context.Context, f domain.ProductFilter) *gorm.DB {
+func (t Products) matching(ctx context.Context, f domain.ProductFilter, categoryID string) *gorm.DB {
 	q := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
 	if f.Search != "" {
 		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
 	}
 	if f.Category != "" {
-		q = q.Where("p.category_id = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
+		q = q.Where(categoryID+" = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
 	}
 	switch {
 	case f.Low == nil:

@@ -196,6 +196,15 @@ func lockRow(db *gorm.DB, model any, id uuid.UUID, locking clause.Locking) error
 	return db.Model(model).Clauses(locking).Where("id = ?", id).Pluck("id", &locked).Error
 }
 
+// byIDAlone names a column such that SQLite does not look for an index on it: it knows no statistics, and would read and sort all that has the
+// column's value for each of many batches by id.
+func byIDAlone(db *gorm.DB, column string) string {
+	if db.Name() == sqliteName {
+		return "+" + column
+	}
+	return column
+}
+
 // contains makes the LIKE pattern that finds the folded text anywhere, with % and _ as plain characters.
 func contains(search string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(domain.Fold(search)) + "%"

@@ -51,18 +51,49 @@ func (c Change[T]) or(before *T) *T {
 
 // List gives one page of products and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
 func (s *Products) List(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) ([]domain.Product, int64, error) {
-	if err := actor.Require(domain.ReadCatalogue); err != nil {
-		return nil, 0, err
-	}
-	if f.Category != "" {
-		if _, err := checkCategory(ctx, s.store.Categories.ByName, f.Category, &faults); err != nil {
-			return nil, 0, err
-		}
-	}
-	if err := faults.Err(); err != nil {
+	if err := s.mayList(ctx, actor, f, faults); err != nil {
 		return nil, 0, err
 	}
 	return s.store.Products.List(ctx, f)
+}
+
+func (s *Products) mayList(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) error {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return err
+	}
+	return checkFilter(ctx, s.store, f.Category, faults)
+}
+
+// Export gives all products that the filter leaves to write, by id and in batches, at least one, which may be empty. What is changed meanwhile may be
+// in it or not. It returns KindInvalid for faults, an unknown category among them, and what write returns.
+func (s *Products) Export(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults, write func([]domain.Product) error) error {
+	if err := s.mayList(ctx, actor, f, faults); err != nil {
+		return err
+	}
+	return export(func(last uuid.UUID) ([]domain.Product, error) {
+		return s.store.Products.After(ctx, f, last, exportBatch)
+	},
+		func(p domain.Product) uuid.UUID { return p.ID }, write)
+}
+
+// exportBatch is how many things are held at a time. A product has at most 16 KB of text.
+const exportBatch = 500
+
+func export[T any](after func(uuid.UUID) ([]T, error), id func(T) uuid.UUID, write func([]T) error) error {
+	var last uuid.UUID
+	for {
+		batch, err := after(last)
+		if err != nil {
+			return err
+		}
+		if err := write(batch); err != nil {
+			return err
+		}
+		if len(batch) < exportBatch {
+			return nil
+		}
+		last = id(batch[len(batch)-1])
+	}
 }
 
 // ByID returns KindNotFound on `id`.
