@@ -13,8 +13,9 @@ import (
 )
 
 type productHandlers struct {
-	products *service.Products
-	pictures pictureURLs
+	products  *service.Products
+	pictures  pictureURLs
+	importing chan struct{} // holds one at a time
 }
 
 type productBody struct {

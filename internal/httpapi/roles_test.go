@@ -113,6 +113,10 @@ var grants = []grant{
 
 	{"GET /products", staff, http.StatusOK, plain("/products", nil)},
 	{"GET /products/export", staff, http.StatusOK, plain("/products/export?search=nothing", nil)}, // short, so that its head bears a length
+	{"POST /products/import", managers, http.StatusOK, func(s *server, _ *client) (string, any) {
+		s.product("iPhone 11", "Electronics", 5)
+		return "/products/import", file("sku,name,category,quantity\n" + unique("A") + ",iPhone 12,Electronics,10\n")
+	}},
 	{"POST /products", workers, http.StatusCreated, func(s *server, _ *client) (string, any) {
 		s.product("iPhone 11", "Electronics", 5)
 		return "/products", j{"name": "iPhone 12", "category": "Electronics", "quantity": 10, "description": ""}

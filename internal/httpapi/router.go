@@ -68,7 +68,7 @@ func (a *api) routes() []route {
 	auth := authHandlers{a.Auth}
 	users := userHandlers{a.Users}
 	categories := categoryHandlers{a.Categories}
-	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL)}
+	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL), make(chan struct{}, 1)}
 	orders := orderHandlers{a.Orders, pictureURLs(a.ImagesBaseURL)}
 	images := imageHandlers{a.Pictures}
 	audit := auditHandlers{a.Audit}
@@ -104,6 +104,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/products", need: domain.ReadCatalogue, handle: products.list},
 		{method: http.MethodPost, path: "/products", need: domain.WriteProducts, upload: true, handle: products.create, again: products.createdBefore},
 		{method: http.MethodGet, path: "/products/export", need: domain.ReadCatalogue, bulk: true, handle: products.export},
+		{method: http.MethodPost, path: "/products/import", need: domain.ImportProducts, bulk: true, handle: products.importFile},
 		{method: http.MethodGet, path: "/products/:id", need: domain.ReadCatalogue, handle: products.byID},
 		{method: http.MethodPut, path: "/products/:id", need: domain.WriteProducts, upload: true, handle: products.update},
 		{method: http.MethodDelete, path: "/products/:id", need: domain.DeleteProducts, handle: products.delete},

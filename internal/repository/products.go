@@ -103,6 +103,55 @@ func (t Products) Create(ctx context.Context, p domain.Product) error {
 	return savedProduct("create product", p, t.write.WithContext(ctx).Create(&p).Error)
 }
 
+// CreateAll is Create for several products. It returns KindConflict on `request` if one of the SKUs is taken.
+func (t Products) CreateAll(ctx context.Context, products []domain.Product) error {
+	if len(products) == 0 {
+		return nil
+	}
+	return severalSaved("create products", len(products), t.write.WithContext(ctx).Create(&products))
+}
+
+// SaveDescriptions is [Products.SaveDescription] for several products, but for their pictures, which stay. It returns KindConflict on `request` if
+// one of them is no longer in the version that it bears, or if one of the SKUs is taken.
+func (t Products) SaveDescriptions(ctx context.Context, products []domain.Product) error {
+	if len(products) == 0 {
+		return nil
+	}
+	columns := clause.AssignmentColumns([]string{"name", "name_key", "category_id", "description", "sku", "sku_key", "reorder_level", "search_key", "updated_at"})
+	// An INSERT that never inserts is the one way to change many rows to different values in one statement that both engines know.
+	done := t.write.WithContext(ctx).Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "id"}},
+		Where:     clause.Where{Exprs: []clause.Expression{gorm.Expr("products.version = excluded.version AND products.deleted_at IS NULL")}},
+		DoUpdates: append(columns, clause.Assignment{Column: clause.Column{Name: "version"}, Value: gorm.Expr("products.version + 1")}),
+	}).Create(&products)
+	return severalSaved("update products", len(products), done)
+}
+
+func severalSaved(what string, n int, done *gorm.DB) error {
+	switch {
+	case isDuplicate(done.Error), done.Error == nil && done.RowsAffected != int64(n):
+		return domain.Conflict("request", "The items were changed by someone else meanwhile")
+	case done.Error != nil:
+		return fail(what, done.Error)
+	}
+	return nil
+}
+
+// Named gives the products that have one of the ids or one of the folded SKUs, some of them twice.
+func (t Products) Named(ctx context.Context, ids []uuid.UUID, skuKeys []string) ([]domain.Product, error) {
+	var all []domain.Product
+	for where, names := range map[string]any{"p.id IN ?": ids, "p.sku_key IN ?": skuKeys} {
+		var found []domain.Product
+		err := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL").
+			Where(where, names).Select(selectProduct).Scan(&found).Error
+		if err != nil {
+			return nil, fail("load products", err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
 func savedProduct(what string, p domain.Product, err error) error {
 	switch {
 	case isDuplicate(err) && p.SKU != nil:

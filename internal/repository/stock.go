@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
 )
@@ -37,6 +38,28 @@ func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, e
 		return domain.Movement{}, fail("write movement", err)
 	}
 	return m, nil
+}
+
+// ApplyAll is [Stock.Apply] for movements of several products, one each, that say themselves which quantity and version they lead to. It returns
+// KindConflict on `request` if one of the products is not where its movement begins.
+func (t Stock) ApplyAll(ctx context.Context, movements []domain.Movement) error {
+	if len(movements) == 0 {
+		return nil
+	}
+	if err := t.write.WithContext(ctx).Create(&movements).Error; err != nil {
+		if isDuplicate(err) { // someone else has led the product to the version
+			return severalSaved("write movements", len(movements), &gorm.DB{Error: err})
+		}
+		return fail("write movements", err)
+	}
+	ids := make([]uuid.UUID, len(movements))
+	for i, m := range movements {
+		ids[i] = m.ID
+	}
+	done := t.write.WithContext(ctx).Exec(`UPDATE products SET quantity = m.quantity_after, version = m.product_version, updated_at = m.created_at FROM movements m
+		WHERE m.id IN ? AND products.id = m.product_id AND products.deleted_at IS NULL
+		AND products.version + 1 = m.product_version AND products.quantity + m.delta = m.quantity_after`, ids)
+	return severalSaved("change stock", len(movements), done)
 }
 
 var movementSorts = map[string]string{"createdAt": "m.product_version"}
