@@ -38,6 +38,7 @@ func events(t testing.TB) []domain.Event {
 		event(t, domain.EventUserInvited, invited()),
 		event(t, domain.EventPasswordReset, domain.PasswordReset{Email: "ada@example.com", FirstName: "Ada", Token: secret, ExpiresAt: at}),
 		event(t, domain.EventEmailChanged, domain.EmailChanged{Email: "ada@example.com", FirstName: "Ada", LastName: "Lovelace"}),
+		event(t, domain.EventStockLow, domain.StockLow{Email: "ada@example.com", ProductID: domain.NewID(), ProductName: "Nail", Quantity: 2, ReorderLevel: 5}),
 	}
 }
 

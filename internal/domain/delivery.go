@@ -16,7 +16,7 @@ const (
 	DeliveryRetrying DeliveryState = "Retrying" // the last try failed, another one follows
 	DeliverySent     DeliveryState = "Sent"     // final
 	DeliveryFailed   DeliveryState = "Failed"   // dead-lettered; an operator may requeue it
-	DeliveryDropped  DeliveryState = "Dropped"  // final: superseded, used, revoked or expired before it could be sent
+	DeliveryDropped  DeliveryState = "Dropped"  // final: no longer wanted before it could be sent
 )
 
 // Delivery is the record of one event's mail. There is at most one per event, whatever the broker repeats.

@@ -43,7 +43,9 @@ type Error struct {
 	Fields Fields
 	// RetryAfter is set for KindThrottled and KindUnavailable.
 	RetryAfter time.Duration
-	cause      error
+	// Whole asks the edges to tell all of Fields: whoever made it has bounded them.
+	Whole bool
+	cause error
 }
 
 // Error lists the faults, or gives the fault behind a KindUnavailable, for logs and tests; edges render Fields.

@@ -16,6 +16,7 @@ const (
 	EventUserInvited   EventType = "user.invited"
 	EventPasswordReset EventType = "user.password-reset"
 	EventEmailChanged  EventType = "user.email-changed"
+	EventStockLow      EventType = "stock.low"
 )
 
 // Event is something that happened and that must be announced at least once. Its id stays the same however
@@ -23,7 +24,7 @@ const (
 type Event struct {
 	ID      uuid.UUID
 	Type    EventType
-	Subject uuid.UUID // the user it is about
+	Subject uuid.UUID // the user it is about, or whom it is for
 	At      time.Time
 	Data    json.RawMessage // one of the structs below, by Type
 }
@@ -53,6 +54,30 @@ type EmailChanged struct {
 	Email     string `json:"email"` // the old address
 	FirstName string `json:"firstName"`
 	LastName  string `json:"lastName"`
+}
+
+// StockLow is the data of a [EventStockLow], which tells one user of a product that has become low.
+type StockLow struct {
+	Email        string    `json:"email"`
+	FirstName    string    `json:"firstName"`
+	LastName     string    `json:"lastName"`
+	ProductID    uuid.UUID `json:"productId"`
+	ProductName  string    `json:"productName"`
+	SKU          string    `json:"sku,omitempty"`
+	Quantity     int64     `json:"quantity"`
+	ReorderLevel int64     `json:"reorderLevel"`
+}
+
+// NewStockLow tells a user of a product that is low.
+func NewStockLow(to User, p Product, at time.Time) (Event, error) {
+	low := StockLow{Email: to.Email, FirstName: to.FirstName, LastName: to.LastName, ProductID: p.ID, ProductName: p.Name, Quantity: p.Quantity}
+	if p.SKU != nil {
+		low.SKU = *p.SKU
+	}
+	if p.ReorderLevel != nil {
+		low.ReorderLevel = *p.ReorderLevel
+	}
+	return NewEvent(EventStockLow, to.ID, at, low)
 }
 
 // NewEvent makes an event about a user. The data must be the struct that belongs to the type.

@@ -34,7 +34,10 @@ type Product struct {
 	CategoryName string `gorm:"->"`
 	Quantity     int64
 	Description  string
-	SearchKey    string  // name and description, folded
+	SKU          *string // what the owner calls it in the books; unique among those not deleted, without regard to case
+	SKUKey       *string // folded
+	ReorderLevel *int64  // the quantity at which it must be ordered again
+	SearchKey    string  // name, description and SKU, folded
 	Image        *string // the picture's file name
 	Version      int64   // rises with every change
 	CreatedAt    time.Time
@@ -49,20 +52,46 @@ func NewProduct(name, description string, category Category, image *string, now 
 	return p
 }
 
-// Describe sets everything but picture and quantity.
+// Describe sets name, description and category.
 func (p *Product) Describe(name, description string, category Category, now time.Time) {
 	p.Name, p.NameKey = name, Fold(name)
 	p.Description = description
-	p.SearchKey = p.NameKey + "\n" + Fold(description)
 	p.CategoryID, p.CategoryName = category.ID, category.Name
 	p.UpdatedAt = now
+	p.index()
+}
+
+// Label sets what the books say of a product: its SKU and its reorder level, or nil for none.
+func (p *Product) Label(sku *string, reorderLevel *int64) {
+	p.SKU, p.SKUKey, p.ReorderLevel = sku, nil, reorderLevel
+	if sku != nil {
+		key := Fold(*sku)
+		p.SKUKey = &key
+	}
+	p.index()
+}
+
+func (p *Product) index() {
+	p.SearchKey = p.NameKey + "\n" + Fold(p.Description)
+	if p.SKUKey != nil {
+		p.SearchKey += "\n" + *p.SKUKey
+	}
+}
+
+// Low says whether the product must be ordered again. One without a reorder level never is.
+func (p Product) Low() bool { return p.ReorderLevel != nil && p.Quantity <= *p.ReorderLevel }
+
+// SKUTaken makes the KindConflict of a SKU that another product has.
+func SKUTaken(sku string) *Error {
+	return Conflict("sku", "The item with SKU '%s' already exists", sku)
 }
 
 // ProductFilter narrows a list of products. Empty fields do not narrow.
 type ProductFilter struct {
 	Page     Page
-	Search   string // part of name or description, without regard to case
+	Search   string // part of name, description or SKU, without regard to case
 	Category string // a category's name, without regard to case
+	Low      *bool  // only those that are low, or only those that are not
 }
 
 // MovementReason says why stock changed.
@@ -83,6 +112,7 @@ type Movement struct {
 	ProductVersion int64 // the product's after the movement: the ledger's order
 	Delta          int64
 	QuantityAfter  int64
+	ReorderLevel   *int64 `gorm:"-"` // the product's when the movement was applied; not written down
 	Reason         MovementReason
 	OrderID        *uuid.UUID
 	UserID         *uuid.UUID // nil when the server itself acted
@@ -91,7 +121,7 @@ type Movement struct {
 	CreatedAt      time.Time
 }
 
-// NewMovement makes a movement that is still to be applied: ProductVersion and QuantityAfter are set then.
+// NewMovement makes a movement that is still to be applied: ProductVersion, QuantityAfter and ReorderLevel are set then.
 func NewMovement(product uuid.UUID, delta int64, reason MovementReason, by uuid.UUID, now time.Time) Movement {
 	return Movement{ID: NewID(), ProductID: product, Delta: delta, Reason: reason, UserID: &by, CreatedAt: now}
 }

@@ -65,6 +65,7 @@ const (
 	ManageCategories Permission = "create or delete categories"
 	WriteProducts    Permission = "create or change products"
 	DeleteProducts   Permission = "delete products"
+	ImportProducts   Permission = "import products"
 	ListOrders       Permission = "list transactions"
 	ReadOrders       Permission = "read transactions"
 	PlaceOrders      Permission = "create transactions"
@@ -93,6 +94,7 @@ var rules = map[Permission]rule{
 	ManageCategories: {lowest: RoleManager, key: ScopeWrite},
 	WriteProducts:    {lowest: RoleUser, key: ScopeWrite},
 	DeleteProducts:   {lowest: RoleManager, key: ScopeWrite},
+	ImportProducts:   {lowest: RoleManager, key: ScopeWrite},
 	ListOrders:       {lowest: RoleReadonlyUser, key: ScopeRead},
 	ReadOrders:       {lowest: RoleUser, key: ScopeRead},
 	PlaceOrders:      {lowest: RoleUser, key: ScopeWrite},

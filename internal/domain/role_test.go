@@ -27,6 +27,7 @@ func TestActor_Require(t *testing.T) {
 		domain.ManageCategories: "AM",
 		domain.WriteProducts:    "AMU",
 		domain.DeleteProducts:   "AM",
+		domain.ImportProducts:   "AM",
 		domain.ListOrders:       "AMUR",
 		domain.ReadOrders:       "AMU",
 		domain.PlaceOrders:      "AMU",
@@ -64,7 +65,7 @@ func TestActor_Require(t *testing.T) {
 func TestActor_Require_key(t *testing.T) {
 	table := map[domain.Permission]string{
 		domain.ReadUsers: "r", domain.ReadCatalogue: "r", domain.ListOrders: "r", domain.ReadOrders: "r", domain.ReadAudit: "r", domain.SeeOneself: "r",
-		domain.ManageCategories: "w", domain.WriteProducts: "w", domain.DeleteProducts: "w", domain.PlaceOrders: "w", domain.MoveOrders: "w",
+		domain.ManageCategories: "w", domain.WriteProducts: "w", domain.DeleteProducts: "w", domain.ImportProducts: "w", domain.PlaceOrders: "w", domain.MoveOrders: "w",
 		domain.EditOrders: "w", domain.DeleteOrders: "w",
 		domain.InviteUsers: "", domain.ManageUsers: "", domain.OwnAccount: "",
 	}

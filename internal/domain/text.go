@@ -16,6 +16,7 @@ const (
 	MaxCategoryName       = 100
 	MaxProductName        = 200
 	MaxProductDescription = 4000
+	MaxSKU                = 64
 	MaxClient             = 200
 	MaxOrderDescription   = 2000
 	MaxNote               = 500

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,6 +72,14 @@ func (u *User) Activate(username, passwordHash string, now time.Time) {
 
 // FullName is the first and the last name.
 func (u User) FullName() string { return u.FirstName + " " + u.LastName }
+
+// StockWatchers are the roles that are told of products that become low.
+var StockWatchers = []Role{RoleAdmin, RoleManager}
+
+// WatchesStock says whether the user is told of products that become low.
+func (u User) WatchesStock() bool {
+	return u.Status == UserActive && slices.Contains(StockWatchers, u.Role)
+}
 
 // OwnWords lists what the user's password must not be.
 func (u User) OwnWords() []string {

@@ -116,6 +116,15 @@ func TestProduct(t *testing.T) {
 	p.Describe("Doll", "", toys, later)
 	want.Name, want.NameKey, want.Description, want.SearchKey, want.CategoryID, want.CategoryName, want.UpdatedAt = "Doll", "doll", "", "doll\n", toys.ID, "Toys", later
 	require.Equal(t, want, p)
+	p.Label(new("Ä-1"), new(int64(3)))
+	want.SKU, want.SKUKey, want.ReorderLevel, want.SearchKey = new("Ä-1"), new("ä-1"), new(int64(3)), "doll\n\nä-1"
+	require.Equal(t, want, p)
+	p.Describe("Doll", "red", toys, later)
+	want.Description, want.SearchKey = "red", "doll\nred\nä-1"
+	require.Equal(t, want, p)
+	p.Label(nil, nil)
+	want.SKU, want.SKUKey, want.ReorderLevel, want.SearchKey = nil, nil, nil, "doll\nred"
+	require.Equal(t, want, p)
 
 	by := domain.NewID()
 	m := domain.NewMovement(p.ID, -3, domain.MovementAdjusted, by, now)

@@ -122,13 +122,13 @@ type handling struct {
 func (h *handling) run(ctx context.Context) domain.Outcome {
 	accepted := h.delivery.State == domain.DeliveryAccepted
 	if !accepted {
-		wanted, err := h.wanted(ctx)
+		why, err := h.unwanted(ctx)
 		if err != nil {
 			h.release(ctx)
 			return h.databaseAway(err)
 		}
-		if !wanted {
-			return h.dropped(ctx)
+		if why != "" {
+			return h.dropped(ctx, why)
 		}
 	}
 	mail, err := Render(h.event, h.cfg.AppURL, h.cfg.From)
@@ -157,12 +157,53 @@ func (h *handling) run(ctx context.Context) domain.Outcome {
 	return h.accepted(ctx, receipt)
 }
 
-// wanted says whether the mail still makes sense: its token is not superseded, used, revoked or expired.
-func (h *handling) wanted(ctx context.Context) (bool, error) {
-	if kinds[h.event.Type].path == "" {
-		return true, nil
+// unwanted says why the mail makes no sense any more, and nothing if it does.
+func (h *handling) unwanted(ctx context.Context) (string, error) {
+	if h.event.Type == domain.EventStockLow {
+		return h.unwantedStock(ctx)
 	}
-	return h.cfg.Store.Tokens.LiveForEvent(ctx, h.event.ID, h.cfg.Now())
+	if kinds[h.event.Type].path == "" {
+		return "", nil
+	}
+	live, err := h.cfg.Store.Tokens.LiveForEvent(ctx, h.event.ID, h.cfg.Now())
+	if live || err != nil {
+		return "", err
+	}
+	return "its link was superseded, used, revoked or has expired", nil
+}
+
+// unwantedStock is unwanted for a product that became low.
+func (h *handling) unwantedStock(ctx context.Context) (string, error) {
+	told, err := decode[domain.StockLow](h.event.Data)
+	if err != nil {
+		return "", nil //nolint:nilerr // Render says so
+	}
+	user, err := h.cfg.Store.Users.ByID(ctx, h.event.Subject)
+	switch {
+	case isMissing(err):
+		return "its recipient is gone", nil
+	case err != nil:
+		return "", err
+	case !user.WatchesStock():
+		return "its recipient no longer watches the stock", nil
+	case user.Email != told.Email:
+		return "its recipient has another address now", nil
+	}
+	product, err := h.cfg.Store.Products.ByID(ctx, told.ProductID)
+	switch {
+	case isMissing(err):
+		return "the product is gone", nil
+	case err != nil:
+		return "", err
+	case !product.Low():
+		return "the stock has recovered", nil
+	}
+	return "", nil
+}
+
+func isMissing(err error) bool {
+	var refused *domain.Error
+	return errors.As(err, &refused) && refused.Kind == domain.KindNotFound
 }
 
 // begin notes the send, or the question, that comes next, and gives its operation id. Saved before the send, it makes
@@ -193,9 +234,9 @@ func (h *handling) sent(ctx context.Context, message string) domain.Outcome {
 	return h.record(ctx, domain.Outcome{Verdict: domain.VerdictDone})
 }
 
-func (h *handling) dropped(ctx context.Context) domain.Outcome {
+func (h *handling) dropped(ctx context.Context, why string) domain.Outcome {
 	h.delivery.State, h.delivery.LeaseUntil = domain.DeliveryDropped, nil
-	h.log.Info("mail dropped: its link was superseded, used, revoked or has expired")
+	h.log.Info("mail dropped: " + why)
 	return h.record(ctx, domain.Outcome{Verdict: domain.VerdictDone})
 }
 

@@ -76,6 +76,9 @@ func (w *world) newMailer(s Sender) *Mailer {
 func (w *world) event(typ domain.EventType) domain.Event {
 	w.t.Helper()
 	user := domain.NewDraft("ada@example.com", "Ada", "Lovelace", domain.RoleManager, happened)
+	if typ == domain.EventStockLow {
+		user.Activate("ada", "hash", happened)
+	}
 	require.NoError(w.t, w.store.Users.Create(w.t.Context(), user))
 	kind, data := domain.TokenInvitation, any(invited())
 	switch typ {
@@ -83,6 +86,10 @@ func (w *world) event(typ domain.EventType) domain.Event {
 		kind, data = domain.TokenPasswordReset, reset()
 	case domain.EventEmailChanged:
 		data = domain.EmailChanged{Email: "ada@example.com"}
+	case domain.EventStockLow:
+		e, err := domain.NewStockLow(user, w.lowProduct(), happened)
+		require.NoError(w.t, err)
+		return e
 	}
 	e, err := domain.NewEvent(typ, user.ID, happened, data)
 	require.NoError(w.t, err)
@@ -92,6 +99,22 @@ func (w *world) event(typ domain.EventType) domain.Event {
 		}))
 	}
 	return e
+}
+
+// lowProduct makes a product with 2 units, of which there should be more than 5.
+func (w *world) lowProduct() domain.Product {
+	w.t.Helper()
+	category := domain.NewCategory("Tools", happened)
+	require.NoError(w.t, w.store.Categories.Create(w.t.Context(), category))
+	p := domain.NewProduct("Nail", "", category, nil, happened)
+	p.Label(new("N-1"), new(int64(5)))
+	require.NoError(w.t, w.store.Products.Create(w.t.Context(), p))
+	m := domain.NewMovement(p.ID, 2, domain.MovementCreated, uuid.Nil, happened)
+	m.UserID = nil
+	_, err := w.store.Stock.Apply(w.t.Context(), m)
+	require.NoError(w.t, err)
+	p.Quantity = 2
+	return p
 }
 
 func (w *world) invitation() domain.Event {
@@ -120,7 +143,7 @@ func eachWorld(t *testing.T, test func(t *testing.T, w *world)) {
 }
 
 func TestMailer_mails_each_kind_once(t *testing.T) {
-	for _, typ := range []domain.EventType{domain.EventUserInvited, domain.EventPasswordReset, domain.EventEmailChanged} {
+	for _, typ := range []domain.EventType{domain.EventUserInvited, domain.EventPasswordReset, domain.EventEmailChanged, domain.EventStockLow} {
 		t.Run(string(typ), func(t *testing.T) {
 			eachWorld(t, func(t *testing.T, w *world) {
 				e := w.event(typ)
@@ -209,6 +232,47 @@ func TestMailer_drops_what_waited_too_long(t *testing.T) {
 				assert.Equal(t, domain.DeliveryDropped, d.State)
 				assert.Nil(t, d.SentAt)
 				assert.Equal(t, 1, strings.Count(w.logs.String(), "mail dropped"))
+			})
+		})
+	}
+}
+
+func TestMailer_drops_what_is_no_longer_low(t *testing.T) {
+	product := func(w *world) domain.Product {
+		products, _, err := w.store.Products.List(w.t.Context(), domain.ProductFilter{Page: domain.Page{Number: 1, Size: 1, Sort: domain.Sort{Field: "name"}}})
+		require.NoError(w.t, err)
+		return products[0]
+	}
+	describe := func(email string, role domain.Role) func(w *world, e domain.Event) error {
+		return func(w *world, e domain.Event) error {
+			user, err := w.store.Users.ByID(w.t.Context(), e.Subject)
+			require.NoError(w.t, err)
+			user.Describe(email, user.FirstName, user.LastName, role, w.now)
+			return w.store.Users.SaveDescription(w.t.Context(), user)
+		}
+	}
+	for why, change := range map[string]func(w *world, e domain.Event) error{
+		"its recipient is gone":                     func(w *world, e domain.Event) error { return w.store.Users.Delete(w.t.Context(), e.Subject, w.now) },
+		"its recipient no longer watches the stock": describe("ada@example.com", domain.RoleUser),
+		"its recipient has another address now":     describe("ada@example.org", domain.RoleManager),
+		"the product is gone": func(w *world, _ domain.Event) error {
+			return w.store.Products.Delete(w.t.Context(), product(w).ID, w.now)
+		},
+		"the stock has recovered": func(w *world, _ domain.Event) error {
+			m := domain.NewMovement(product(w).ID, 4, domain.MovementAdjusted, uuid.Nil, w.now)
+			m.UserID = nil
+			_, err := w.store.Stock.Apply(w.t.Context(), m)
+			return err
+		},
+	} {
+		t.Run(why, func(t *testing.T) {
+			eachWorld(t, func(t *testing.T, w *world) {
+				e := w.event(domain.EventStockLow)
+				require.NoError(t, change(w, e))
+				assert.Equal(t, done, w.handle(e, 0))
+				assert.Empty(t, w.sender.mails)
+				assert.Equal(t, domain.DeliveryDropped, w.delivery(e).State)
+				assert.Contains(t, w.logs.String(), "mail dropped: "+why)
 			})
 		})
 	}

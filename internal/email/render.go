@@ -29,6 +29,7 @@ var kinds = map[domain.EventType]struct {
 	domain.EventUserInvited:   {"You are invited to Inventory Hub", "/register", readInvited},
 	domain.EventPasswordReset: {"Reset your Inventory Hub password", "/reset", readPasswordReset},
 	domain.EventEmailChanged:  {"Your Inventory Hub mail address was changed", "", readEmailChanged},
+	domain.EventStockLow:      {"A product is running low", "", readStockLow},
 }
 
 // letter is what the templates may use. Names are [inert].
@@ -40,6 +41,11 @@ type letter struct {
 	Link      string
 	ExpiresAt string // UTC
 	AppURL    string
+
+	Product      string
+	SKU          string // empty when it has none
+	Quantity     int64
+	ReorderLevel int64
 
 	to    string
 	token string
@@ -121,6 +127,19 @@ func readEmailChanged(data json.RawMessage) (letter, error) {
 		return letter{}, err
 	}
 	return newLetter(d.Email, d.FirstName, d.LastName)
+}
+
+func readStockLow(data json.RawMessage) (letter, error) {
+	d, err := decode[domain.StockLow](data)
+	if err != nil {
+		return letter{}, err
+	}
+	if d.ProductName == "" || !domain.IsLine(d.ProductName) || !domain.IsLine(d.SKU) {
+		return letter{}, errors.New("the product's name or SKU is not one line")
+	}
+	l, err := newLetter(d.Email, d.FirstName, d.LastName)
+	l.Product, l.SKU, l.Quantity, l.ReorderLevel = inert(d.ProductName), inert(d.SKU), d.Quantity, d.ReorderLevel
+	return l, err
 }
 
 func decode[T any](data json.RawMessage) (T, error) {

@@ -53,6 +53,13 @@ func reset() domain.PasswordReset {
 	return domain.PasswordReset{Email: "ada@example.com", FirstName: "Ada", LastName: "Lovelace", Token: token, ExpiresAt: happened.Add(30 * time.Minute)}
 }
 
+func low(product, sku string) domain.StockLow {
+	return domain.StockLow{
+		Email: "ada@example.com", FirstName: "Ada", LastName: "Lovelace", ProductID: uuid.MustParse("01890a5d-0000-7000-8000-000000000002"),
+		ProductName: product, SKU: sku, Quantity: 2, ReorderLevel: 5,
+	}
+}
+
 func invitedWith(t testing.TB, change func(*domain.UserInvited)) domain.Event {
 	t.Helper()
 	data := invited()
@@ -70,8 +77,11 @@ func TestRender_golden(t *testing.T) {
 			d.InvitedBy = "Win at http://evil.example/?a=b or www.evil.example"
 			d.Role = domain.RoleReadonlyUser
 		}),
-		"password-reset": newEvent(t, domain.EventPasswordReset, reset()),
-		"email-changed":  newEvent(t, domain.EventEmailChanged, domain.EmailChanged{Email: "ada@example.com", FirstName: "Ada", LastName: "Lovelace"}),
+		"password-reset":    newEvent(t, domain.EventPasswordReset, reset()),
+		"stock-low":         newEvent(t, domain.EventStockLow, low("Nail 5 mm", "N-1")),
+		"stock-low-hostile": newEvent(t, domain.EventStockLow, low("<b>x</b> {{.Link}} http://evil.example \u202e"+strings.Repeat("long", 40), "www.evil.example")),
+		"stock-low-no-sku":  newEvent(t, domain.EventStockLow, low("Nail 5 mm", "")),
+		"email-changed":     newEvent(t, domain.EventEmailChanged, domain.EmailChanged{Email: "ada@example.com", FirstName: "Ada", LastName: "Lovelace"}),
 	}
 	for name, e := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -140,17 +150,20 @@ func TestRender_refuses(t *testing.T) {
 	broken := newEvent(t, domain.EventUserInvited, invited())
 	broken.Data = []byte(`{"email":"ada@example.com","token":7,"x":"` + token + `"}`)
 	cases := map[string]domain.Event{
-		"unknown type":          newEvent(t, "user.vanished", invited()),
-		"malformed data":        broken,
-		"no token":              invitedWith(t, func(d *domain.UserInvited) { d.Token = "" }),
-		"no token for a reset":  newEvent(t, domain.EventPasswordReset, domain.PasswordReset{Email: "ada@example.com"}),
-		"unknown role":          invitedWith(t, func(d *domain.UserInvited) { d.Role = "Blatnoi" }),
-		"no address":            invitedWith(t, func(d *domain.UserInvited) { d.Email = "" }),
-		"header in the address": invitedWith(t, func(d *domain.UserInvited) { d.Email = "ada@example.com\r\nBcc: eve@example.com" }),
-		"two addresses":         invitedWith(t, func(d *domain.UserInvited) { d.Email = "ada@example.com, eve@example.com" }),
-		"header in a name":      invitedWith(t, func(d *domain.UserInvited) { d.FirstName = "Ada\r\nBcc: eve@example.com" }),
-		"header in the inviter": invitedWith(t, func(d *domain.UserInvited) { d.InvitedBy = "Eve\n.\nMAIL FROM" }),
-		"changed, no address":   newEvent(t, domain.EventEmailChanged, domain.EmailChanged{}),
+		"unknown type":           newEvent(t, "user.vanished", invited()),
+		"malformed data":         broken,
+		"no token":               invitedWith(t, func(d *domain.UserInvited) { d.Token = "" }),
+		"no token for a reset":   newEvent(t, domain.EventPasswordReset, domain.PasswordReset{Email: "ada@example.com"}),
+		"unknown role":           invitedWith(t, func(d *domain.UserInvited) { d.Role = "Blatnoi" }),
+		"no address":             invitedWith(t, func(d *domain.UserInvited) { d.Email = "" }),
+		"header in the address":  invitedWith(t, func(d *domain.UserInvited) { d.Email = "ada@example.com\r\nBcc: eve@example.com" }),
+		"two addresses":          invitedWith(t, func(d *domain.UserInvited) { d.Email = "ada@example.com, eve@example.com" }),
+		"header in a name":       invitedWith(t, func(d *domain.UserInvited) { d.FirstName = "Ada\r\nBcc: eve@example.com" }),
+		"header in the inviter":  invitedWith(t, func(d *domain.UserInvited) { d.InvitedBy = "Eve\n.\nMAIL FROM" }),
+		"changed, no address":    newEvent(t, domain.EventEmailChanged, domain.EmailChanged{}),
+		"low, no product":        newEvent(t, domain.EventStockLow, low("", "")),
+		"low, name of two lines": newEvent(t, domain.EventStockLow, low("a\nb", "")),
+		"low, SKU of two lines":  newEvent(t, domain.EventStockLow, low("a", "b\r\nc")),
 	}
 	for name, e := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +240,7 @@ func FuzzRender(f *testing.F) {
 
 // FuzzRender_data renders any data of every type of event: it is refused without a word of it, or makes a whole mail.
 func FuzzRender_data(f *testing.F) {
-	for _, data := range []any{invited(), reset(), domain.EmailChanged{Email: "ada@example.com", FirstName: "Ada"}, nil, []int{}, map[string]any{"email": 7}} {
+	for _, data := range []any{invited(), reset(), domain.EmailChanged{Email: "ada@example.com", FirstName: "Ada"}, low("Nail", "N-1"), nil, []int{}, map[string]any{"email": 7}} {
 		encoded, err := json.Marshal(data)
 		require.NoError(f, err)
 		f.Add(encoded)

@@ -228,6 +228,13 @@ var deeds = []deed{
 		id := s.product("iPhone 12", "Electronics", 10)
 		return preparation{path: "/products/" + id, body: j{"name": "iPhone 12", "category": "Electronics"}, action: domain.AuditProductUpdated, target: named("product", id)}
 	}},
+	{"", "POST /products/import", func(s *server, _ *client) preparation {
+		s.product("iPhone 11", "Electronics", 1)
+		return preparation{
+			body: file("sku,name,category,quantity\nA-1,iPhone 12,Electronics,10\nA-2,iPhone 13,Electronics,0\n"), action: domain.AuditProductsImported,
+			target: named("import", "products"), details: j{"created": 2, "updated": 0, "unchanged": 0},
+		}
+	}},
 	{"", "DELETE /products/:id", func(s *server, _ *client) preparation {
 		id := s.product("iPhone 12", "Electronics", 10)
 		return preparation{path: "/products/" + id, action: domain.AuditProductDeleted, target: named("product", id), details: j{"name": "iPhone 12", "quantity": 10}}

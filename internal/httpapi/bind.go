@@ -41,7 +41,13 @@ type optionalText struct {
 	Value string
 }
 
-// bindJSON reads a body into a request struct of strings, *int64 and [optionalText] and checks it by its `validate` tags. A fault of the
+// optionalInt is a whole number whose absence and null mean different things.
+type optionalInt struct {
+	Set   bool // the key stands in the body
+	Value *int64
+}
+
+// bindJSON reads a body into a request struct of strings, *int64, [optionalText] and [optionalInt] and checks it by its `validate` tags. A fault of the
 // body as a whole is an error; faults of fields are gathered, so that the use case can add its own.
 //
 // encoding/json alone would take keys in any case, let the last of two win and mend broken UTF-8; all three are faults here.
@@ -187,7 +193,7 @@ func skipValue(dec *json.Decoder, depth int, keys *int) error {
 	return nil
 }
 
-// setField decodes one member. A missing one and null are the same, but for [optionalText].
+// setField decodes one member. A missing one and null are the same, but for [optionalText] and [optionalInt].
 func setField(field reflect.Value, name string, raw json.RawMessage, faults *domain.Faults) {
 	if raw == nil {
 		return
@@ -207,6 +213,11 @@ func setField(field reflect.Value, name string, raw json.RawMessage, faults *dom
 	case **int64:
 		if !null {
 			*target = decodeInteger(name, string(raw), faults)
+		}
+	case *optionalInt:
+		target.Set = true
+		if !null {
+			target.Value = decodeInteger(name, string(raw), faults)
 		}
 	}
 }
@@ -266,7 +277,11 @@ func label(name string) string {
 func finish(v reflect.Value, faults *domain.Faults) {
 	for i := range v.NumField() {
 		if _, trim := v.Type().Field(i).Tag.Lookup("trim"); trim {
-			v.Field(i).SetString(strings.TrimFunc(v.Field(i).String(), func(r rune) bool { return unicode.IsSpace(r) && !unicode.IsControl(r) }))
+			text := v.Field(i)
+			if text.Kind() == reflect.Struct {
+				text = text.FieldByName("Value") // of an optionalText
+			}
+			text.SetString(trimmed(text.String()))
 		}
 	}
 	var invalid validator.ValidationErrors
@@ -279,6 +294,11 @@ func finish(v reflect.Value, faults *domain.Faults) {
 			faults.Add(fault.Field(), "%s", sentence(fault))
 		}
 	}
+}
+
+// trimmed is the text without spaces around it. Control characters stay, to be refused.
+func trimmed(text string) string {
+	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) && !unicode.IsControl(r) })
 }
 
 // spoken are the rules of the domain that say themselves what is wrong, by their tag.
@@ -295,6 +315,7 @@ var validate = newValidator()
 func newValidator() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
 	v.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("json") })
+	v.RegisterCustomTypeFunc(func(f reflect.Value) any { return f.FieldByName("Value").Interface() }, optionalText{}, optionalInt{})
 	rules := map[string]func(string) bool{"line": domain.IsLine, "text": domain.IsText, "mail": domain.IsEmail, "username": domain.IsUsername}
 	for tag, rule := range spoken {
 		rules[tag] = func(s string) bool { return rule(s) == nil }

@@ -12,8 +12,11 @@ type stamp time.Time
 
 // MarshalJSON writes the time.
 func (s stamp) MarshalJSON() ([]byte, error) {
-	return []byte(time.Time(s).UTC().Format(`"2006-01-02T15:04:05.000Z"`)), nil
+	return []byte(`"` + s.String() + `"`), nil
 }
+
+// String gives the form without quotes.
+func (s stamp) String() string { return time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z") }
 
 func optionalStamp(t *time.Time) *stamp {
 	if t == nil {

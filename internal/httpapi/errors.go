@@ -66,7 +66,10 @@ func (a *api) writeError(c *gin.Context, err error) {
 	case errors.As(err, &request):
 		status, body.Errors = request.status, domain.Fields{request.field: {request.message}}
 	case errors.As(err, &refused):
-		status, body.Errors = statuses[refused.Kind], cut(refused.Fields)
+		status, body.Errors = statuses[refused.Kind], refused.Fields
+		if !refused.Whole {
+			body.Errors = cut(refused.Fields)
+		}
 		if refused.RetryAfter > 0 {
 			c.Header("Retry-After", retryAfter(refused.RetryAfter))
 		}
@@ -80,7 +83,7 @@ func (a *api) writeError(c *gin.Context, err error) {
 			slog.Int("status", status), slog.String("requestId", requestID(c)), slog.Any("error", err))
 	}
 	if c.Writer.Written() {
-		return // the answer had begun; there is nothing left to tell
+		panic(http.ErrAbortHandler) // the answer had begun: cut off, it does not pass for a whole one
 	}
 	c.Header("Cache-Control", "no-store")
 	c.Abort()

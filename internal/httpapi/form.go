@@ -59,11 +59,15 @@ func (r *productRequest) setPart(part *multipart.Part, faults *domain.Faults) er
 	if name == "image" {
 		return r.setPicture(part)
 	}
-	targets := map[string]*string{"name": &r.Name, "category": &r.Category, "description": &r.Description}
-	if targets[name] == nil && name != "quantity" {
+	targets := map[string]*string{"name": &r.Name, "category": &r.Category, "description": &r.Description, "sku": &r.SKU.Value}
+	if targets[name] == nil && name != "quantity" && name != "reorderLevel" {
 		return nil
 	}
 	text, err := io.ReadAll(io.LimitReader(part, maxFormField+1))
+	if string(text) == "null" && (name == "sku" || name == "reorderLevel") {
+		text = nil
+	}
+	r.SKU.Set, r.Reorder.Set = r.SKU.Set || name == "sku", r.Reorder.Set || name == "reorderLevel"
 	switch {
 	case err != nil:
 		return bodyError(err)
@@ -71,6 +75,10 @@ func (r *productRequest) setPart(part *multipart.Part, faults *domain.Faults) er
 		faults.Add(name, "The %s is too long", label(name))
 	case name == "quantity":
 		r.Quantity = decodeInteger(name, string(text), faults)
+	case name == "reorderLevel":
+		if len(text) > 0 {
+			r.Reorder.Value = decodeInteger(name, string(text), faults)
+		}
 	default:
 		*targets[name] = string(text)
 	}

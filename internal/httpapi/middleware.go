@@ -95,6 +95,7 @@ func (a *api) recoverPanic(c *gin.Context) {
 const (
 	requestTimeout = 10 * time.Second
 	uploadTimeout  = 60 * time.Second
+	bulkTimeout    = 5 * time.Minute
 )
 
 // limitTime puts an end to everything the request waits for. An upload may take longer than the server otherwise lets a body take.

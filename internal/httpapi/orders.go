@@ -59,12 +59,8 @@ func (h orderHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f := domain.OrderFilter{
-		Page:     q.page("createdAt", "updatedAt", "client", "quantity", "state"),
-		Search:   q.text("search"),
-		Category: q.text("category"),
-		State:    parse(q, "state", func(s string) (domain.OrderState, error) { return domain.ParseOrderState("state", s) }),
-	}
+	f := orderFilter(q)
+	f.Page = q.page("createdAt", "updatedAt", "client", "quantity", "state")
 	orders, total, err := h.orders.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
@@ -77,6 +73,13 @@ func (h orderHandlers) list(c *gin.Context) error {
 		newPageBody(f.Page, total),
 	})
 	return nil
+}
+
+func orderFilter(q *query) domain.OrderFilter {
+	return domain.OrderFilter{
+		Search: q.text("search"), Category: q.text("category"),
+		State: parse(q, "state", func(s string) (domain.OrderState, error) { return domain.ParseOrderState("state", s) }),
+	}
 }
 
 type placeRequest struct {

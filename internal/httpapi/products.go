@@ -13,8 +13,9 @@ import (
 )
 
 type productHandlers struct {
-	products *service.Products
-	pictures pictureURLs
+	products  *service.Products
+	pictures  pictureURLs
+	importing chan struct{} // holds one at a time
 }
 
 type productBody struct {
@@ -23,6 +24,8 @@ type productBody struct {
 	Category    string    `json:"category"`
 	Quantity    int64     `json:"quantity"`
 	Description string    `json:"description"`
+	SKU         *string   `json:"sku,omitempty"`
+	Reorder     *int64    `json:"reorderLevel,omitempty"`
 	ImageURL    *string   `json:"imageUrl"`
 	CreatedAt   stamp     `json:"createdAt"`
 	UpdatedAt   stamp     `json:"updatedAt"`
@@ -31,8 +34,8 @@ type productBody struct {
 
 func (base pictureURLs) productBody(p domain.Product) productBody {
 	return productBody{
-		ID: p.ID, Name: p.Name, Category: p.CategoryName, Quantity: p.Quantity, Description: p.Description, ImageURL: base.url(p.Image),
-		CreatedAt: stamp(p.CreatedAt), UpdatedAt: stamp(p.UpdatedAt), Deleted: p.DeletedAt != nil,
+		ID: p.ID, Name: p.Name, Category: p.CategoryName, Quantity: p.Quantity, Description: p.Description, SKU: p.SKU, Reorder: p.ReorderLevel,
+		ImageURL: base.url(p.Image), CreatedAt: stamp(p.CreatedAt), UpdatedAt: stamp(p.UpdatedAt), Deleted: p.DeletedAt != nil,
 	}
 }
 
@@ -47,11 +50,8 @@ func (h productHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	f := domain.ProductFilter{
-		Page:     q.page("name", "quantity", "category", "createdAt", "updatedAt"),
-		Search:   q.text("search"),
-		Category: q.text("category"),
-	}
+	f := productFilter(q)
+	f.Page = q.page("name", "quantity", "category", "createdAt", "updatedAt")
 	products, total, err := h.products.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
@@ -61,6 +61,10 @@ func (h productHandlers) list(c *gin.Context) error {
 		pageBody
 	}{convert(products, h.pictures.productBody), newPageBody(f.Page, total)})
 	return nil
+}
+
+func productFilter(q *query) domain.ProductFilter {
+	return domain.ProductFilter{Search: q.text("search"), Category: q.text("category"), Low: q.flag("lowStock")}
 }
 
 func (h productHandlers) byID(c *gin.Context) error {
@@ -81,6 +85,8 @@ type productRequest struct {
 	Category    string       `json:"category" validate:"required,line,max=100" trim:""`
 	Quantity    *int64       `json:"quantity" validate:"omitempty,min=0,max=1000000000"`
 	Description string       `json:"description" validate:"text,max=4000"`
+	SKU         optionalText `json:"sku" validate:"omitempty,line,max=64" trim:""`
+	Reorder     optionalInt  `json:"reorderLevel" validate:"omitempty,min=0,max=1000000000"`
 	Image       optionalText `json:"image" validate:"-"`
 
 	file []byte // the picture of a form
@@ -97,7 +103,13 @@ func bindProduct(c *gin.Context) (service.ProductInput, domain.Faults, error) {
 	if err != nil {
 		return service.ProductInput{}, nil, err
 	}
-	product := service.ProductInput{Name: in.Name, Category: in.Category, Description: in.Description, Quantity: in.Quantity, Image: in.file}
+	product := service.ProductInput{
+		Name: in.Name, Category: in.Category, Description: in.Description, Quantity: in.Quantity, Image: in.file,
+		SKU: service.Change[string]{Set: in.SKU.Set}, Reorder: service.Change[int64](in.Reorder),
+	}
+	if in.SKU.Value != "" {
+		product.SKU.Value = &in.SKU.Value
+	}
 	if in.Image.Value != "" && !faults.Has("image") {
 		if product.Image, err = decodePicture(in.Image.Value); err != nil {
 			faults.Add("image", "The image must be in base64")

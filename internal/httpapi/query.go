@@ -50,6 +50,22 @@ func (q *query) text(name string) string {
 	return ""
 }
 
+// flag gives a parameter that is true or false, and nil for one that is not there.
+func (q *query) flag(name string) *bool {
+	if _, given := q.values[name]; !given {
+		return nil
+	}
+	text := q.text(name)
+	if text != "true" && text != "false" {
+		if !q.faults.Has(name) {
+			q.faults.Add(name, "The %s must be true or false", name)
+		}
+		return nil
+	}
+	value := text == "true"
+	return &value
+}
+
 func (q *query) positive(name string, fallback, most int, message string) int {
 	if _, given := q.values[name]; !given {
 		return fallback

@@ -115,6 +115,11 @@ var grants = []grant{
 	}},
 
 	{"GET /products", staff, http.StatusOK, plain("/products", nil)},
+	{"GET /products/export", staff, http.StatusOK, plain("/products/export?search=nothing", nil)}, // short, so that its head bears a length
+	{"POST /products/import", managers, http.StatusOK, func(s *server, _ *client) (string, any) {
+		s.product("iPhone 11", "Electronics", 5)
+		return "/products/import", file("sku,name,category,quantity\n" + unique("A") + ",iPhone 12,Electronics,10\n")
+	}},
 	{"POST /products", workers, http.StatusCreated, func(s *server, _ *client) (string, any) {
 		s.product("iPhone 11", "Electronics", 5)
 		return "/products", j{"name": "iPhone 12", "category": "Electronics", "quantity": 10, "description": ""}
@@ -126,6 +131,7 @@ var grants = []grant{
 	{"GET /products/:id/movements", staff, http.StatusOK, ofProduct("/products/%s/movements", nil)},
 
 	{"GET /products/orders", staff, http.StatusOK, plain("/products/orders", nil)},
+	{"GET /products/orders/export", staff, http.StatusOK, plain("/products/orders/export?search=nothing", nil)},
 	{"POST /products/orders", workers, http.StatusCreated, func(s *server, _ *client) (string, any) {
 		return "/products/orders", j{"itemId": s.product("iPhone 12", "Electronics", 10), "client": "John", "description": "", "quantity": 1}
 	}},

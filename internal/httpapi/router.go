@@ -58,6 +58,7 @@ type route struct {
 	open         bool // no access token needed
 	throttled    bool // counted against the tries of the caller's address
 	upload       bool // may carry a picture, and take longer
+	bulk         bool // carries all there is, and takes much longer
 	handle       func(*gin.Context) error
 	// again answers a request that was carried out under an Idempotency-Key but whose answer was lost. A route without it takes no such key.
 	again func(c *gin.Context, result uuid.UUID) error
@@ -67,7 +68,7 @@ func (a *api) routes() []route {
 	auth := authHandlers{a.Auth}
 	users := userHandlers{a.Users}
 	categories := categoryHandlers{a.Categories}
-	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL)}
+	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL), make(chan struct{}, 1)}
 	orders := orderHandlers{a.Orders, pictureURLs(a.ImagesBaseURL)}
 	images := imageHandlers{a.Pictures}
 	audit := auditHandlers{a.Audit}
@@ -103,6 +104,8 @@ func (a *api) routes() []route {
 
 		{method: http.MethodGet, path: "/products", need: domain.ReadCatalogue, handle: products.list},
 		{method: http.MethodPost, path: "/products", need: domain.WriteProducts, upload: true, handle: products.create, again: products.createdBefore},
+		{method: http.MethodGet, path: "/products/export", need: domain.ReadCatalogue, bulk: true, handle: products.export},
+		{method: http.MethodPost, path: "/products/import", need: domain.ImportProducts, bulk: true, handle: products.importFile},
 		{method: http.MethodGet, path: "/products/:id", need: domain.ReadCatalogue, handle: products.byID},
 		{method: http.MethodPut, path: "/products/:id", need: domain.WriteProducts, upload: true, handle: products.update},
 		{method: http.MethodDelete, path: "/products/:id", need: domain.DeleteProducts, handle: products.delete},
@@ -110,6 +113,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/products/:id/movements", need: domain.ReadCatalogue, handle: products.movements},
 
 		{method: http.MethodGet, path: "/products/orders", need: domain.ListOrders, handle: orders.list},
+		{method: http.MethodGet, path: "/products/orders/export", need: domain.ListOrders, bulk: true, handle: orders.export},
 		{method: http.MethodPost, path: "/products/orders", need: domain.PlaceOrders, handle: orders.place, again: orders.placedBefore},
 		{method: http.MethodGet, path: "/products/orders/:id", need: domain.ReadOrders, handle: orders.byID},
 		{method: http.MethodPut, path: "/products/orders/:id", need: domain.EditOrders, handle: orders.edit},
@@ -169,7 +173,7 @@ func New(s Services, c Config) (http.Handler, error) {
 		AllowedOrigins: c.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", headerRequestID},
-		ExposedHeaders: []string{"ETag", "Idempotent-Replayed", "Location", "Retry-After", headerRequestID},
+		ExposedHeaders: []string{"Content-Disposition", "ETag", "Idempotent-Replayed", "Location", "Retry-After", headerRequestID},
 		MaxAge:         600,
 	}).Handler(e)), nil
 }
@@ -218,8 +222,11 @@ func lost(c *gin.Context, routes []route) error {
 // chain is what happens to a request of the route, in this order.
 func (a *api) chain(r route) []gin.HandlerFunc {
 	timeout := requestTimeout
-	if r.upload {
+	switch {
+	case r.upload:
 		timeout = uploadTimeout
+	case r.bulk:
+		timeout = bulkTimeout
 	}
 	chain := []gin.HandlerFunc{limitTime(timeout)}
 	if r.throttled {

@@ -212,6 +212,9 @@ type answer struct {
 	Body   string
 }
 
+// file is a body of the type text/csv.
+type file string
+
 // do sends a request, and holds the answer against the OpenAPI document. A body that is a string or bytes goes as it is; anything else goes as JSON. Headers come in pairs of name and value.
 func (c *client) do(method, path string, body any, headers ...string) answer {
 	c.s.t.Helper()
@@ -222,6 +225,8 @@ func (c *client) do(method, path string, body any, headers ...string) answer {
 		contentType = ""
 	case string:
 		sent = []byte(b)
+	case file:
+		contentType, sent = "text/csv", []byte(b)
 	case []byte:
 		sent = b
 	default:

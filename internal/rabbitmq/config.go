@@ -21,7 +21,7 @@ type Config struct {
 
 	Exchange string   // the topic exchange that is published to; "inventoryhub.events" if empty
 	Queue    string   // the queue that is consumed, and the stem of the others' names; "inventoryhub.mail" if empty
-	Bindings []string // the message types that reach the queue, as topic patterns; "user.*" if empty
+	Bindings []string // the message types that reach the queue, as topic patterns; "user.*" and "stock.*" if empty
 
 	RetryDelay    time.Duration // the shortest pause before a retry; 2 s if zero
 	RetryMaxDelay time.Duration // the longest pause that the broker keeps; 15 min if zero
@@ -47,7 +47,7 @@ func (c Config) prepare() (Config, error) {
 	setDefault(&c.Exchange, "inventoryhub.events")
 	setDefault(&c.Queue, "inventoryhub.mail")
 	if len(c.Bindings) == 0 {
-		c.Bindings = []string{"user.*"}
+		c.Bindings = []string{"user.*", "stock.*"}
 	}
 	setDefault(&c.RetryDelay, 2*time.Second)
 	setDefault(&c.RetryMaxDelay, 15*time.Minute)

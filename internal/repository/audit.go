@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"inventoryhub/internal/domain"
 )
@@ -12,6 +13,9 @@ type Audit struct {
 	table
 	pending []domain.AuditEntry
 }
+
+// auditBatch is how many entries one statement writes. SQLite takes 32,766 parameters.
+const auditBatch = 1000
 
 // auditRow names the table, which GORM would call otherwise.
 type auditRow struct{ domain.AuditEntry }
@@ -36,13 +40,17 @@ func (t *Audit) flush(ctx context.Context) error {
 	if err != nil {
 		return fail("hold audit log", err)
 	}
-	rows, hash := make([]auditRow, len(t.pending)), head.Hash
-	for i, e := range t.pending {
-		e.Follow(head.Seq-int64(len(t.pending))+int64(i)+1, hash)
-		hash, rows[i] = e.Hash, auditRow{e}
-	}
-	if err := t.write.WithContext(ctx).Create(&rows).Error; err != nil {
-		return fail("write audit log", err)
+	seq, hash := head.Seq-int64(len(t.pending)), head.Hash
+	for entries := range slices.Chunk(t.pending, auditBatch) {
+		rows := make([]auditRow, len(entries))
+		for i, e := range entries {
+			seq++
+			e.Follow(seq, hash)
+			hash, rows[i] = e.Hash, auditRow{e}
+		}
+		if err := t.write.WithContext(ctx).Create(&rows).Error; err != nil {
+			return fail("write audit log", err)
+		}
 	}
 	if err := t.write.WithContext(ctx).Exec("UPDATE audit_head SET hash = ? WHERE id = 1", hash).Error; err != nil {
 		return fail("write audit log", err)

@@ -43,6 +43,16 @@ func (t Categories) Hold(ctx context.Context, name string) (domain.Category, err
 	return t.byName(t.write.WithContext(ctx).Clauses(forShare), name)
 }
 
+// HoldAll is Hold for all categories that have one of the folded names; outside of a transaction it holds nothing.
+func (t Categories) HoldAll(ctx context.Context, nameKeys []string) ([]domain.Category, error) {
+	var found []domain.Category
+	err := t.read.WithContext(ctx).Clauses(forShare).Where("name_key IN ? AND deleted_at IS NULL", nameKeys).Order("id").Find(&found).Error
+	if err != nil {
+		return nil, fail("load categories", err)
+	}
+	return found, nil
+}
+
 // ByID returns KindNotFound on `name`.
 func (t Categories) ByID(ctx context.Context, id uuid.UUID) (domain.Category, error) {
 	return takeCategory(t.read.WithContext(ctx).Where("id = ?", id), id.String())

@@ -24,7 +24,7 @@ type orderRow struct {
 }
 
 const selectOrder = `o.*, p.id AS item_id, p.name AS item_name, p.quantity AS item_quantity, p.description AS item_description, p.image AS item_image,
-	p.version AS item_version, p.created_at AS item_created_at, p.updated_at AS item_updated_at, p.deleted_at AS item_deleted_at, c.name AS item_category_name`
+	p.sku AS item_sku, p.reorder_level AS item_reorder_level, p.version AS item_version, p.created_at AS item_created_at, p.updated_at AS item_updated_at, p.deleted_at AS item_deleted_at, c.name AS item_category_name`
 
 func (r orderRow) order() domain.Order {
 	o := r.Order
@@ -64,6 +64,26 @@ var orderSorts = map[string]string{
 
 // List gives one page of orders with their products, and how many there are in all.
 func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order, int64, error) {
+	rows, total, err := list[orderRow](t.matching(ctx, f, "o.state"), selectOrder, f.Page, orderSorts, "o.id")
+	if err != nil {
+		return nil, 0, fail("list orders", err)
+	}
+	return ordersOf(rows), total, nil
+}
+
+// After gives up to n of the orders that the filter leaves, by id, beginning behind the one named; uuid.Nil is before all. What it costs does not
+// rise with what came before.
+func (t Orders) After(ctx context.Context, f domain.OrderFilter, last uuid.UUID, n int) ([]domain.Order, error) {
+	var rows []orderRow
+	err := t.matching(ctx, f, byIDAlone(t.read, "o.state")).Select(selectOrder).Where("o.id > ?", last).Order("o.id").Limit(n).Scan(&rows).Error
+	if err != nil {
+		return nil, fail("read orders", err)
+	}
+	return ordersOf(rows), nil
+}
+
+// matching narrows the table, with the products, to what the filter leaves.
+func (t Orders) matching(ctx context.Context, f domain.OrderFilter, state string) *gorm.DB {
 	q := t.read.WithContext(ctx).Table("orders o").Joins("JOIN products p ON p.id = o.product_id").
 		Joins("JOIN categories c ON c.id = p.category_id").Where("o.deleted_at IS NULL")
 	if f.Search != "" {
@@ -74,17 +94,17 @@ func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order,
 		q = q.Where("c.name_key = ? AND c.deleted_at IS NULL", domain.Fold(f.Category))
 	}
 	if f.State != "" {
-		q = q.Where("o.state = ?", f.State)
+		q = q.Where(state+" = ?", f.State)
 	}
-	rows, total, err := list[orderRow](q, selectOrder, f.Page, orderSorts, "o.id")
-	if err != nil {
-		return nil, 0, fail("list orders", err)
-	}
+	return q
+}
+
+func ordersOf(rows []orderRow) []domain.Order {
 	orders := make([]domain.Order, len(rows))
 	for i, r := range rows {
 		orders[i] = r.order()
 	}
-	return orders, total, nil
+	return orders
 }
 
 // Create stores an order together with the first line of its history.

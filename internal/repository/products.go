@@ -61,37 +61,116 @@ var productSorts = map[string]string{
 
 // List gives one page of products and how many there are in all. It returns KindInvalid on `category` for an unknown one.
 func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, int64, error) {
-	q := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
-	if f.Search != "" {
-		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
-	}
-	if f.Category != "" {
-		q = q.Where("p.category_id = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
-	}
-	products, total, err := list[domain.Product](q, selectProduct, f.Page, productSorts, "p.id")
+	products, total, err := list[domain.Product](t.matching(ctx, f, "p.category_id"), selectProduct, f.Page, productSorts, "p.id")
 	if err != nil {
 		return nil, 0, fail("list products", err)
 	}
 	return products, total, nil
 }
 
-// Create stores a product, whose stock must still be empty.
+// After gives up to n of the products that the filter leaves, by id, beginning behind the one named; uuid.Nil is before all. What it costs does not
+// rise with what came before.
+func (t Products) After(ctx context.Context, f domain.ProductFilter, last uuid.UUID, n int) ([]domain.Product, error) {
+	var products []domain.Product
+	err := t.matching(ctx, f, byIDAlone(t.read, "p.category_id")).Select(selectProduct).Where("p.id > ?", last).Order("p.id").Limit(n).Scan(&products).Error
+	if err != nil {
+		return nil, fail("read products", err)
+	}
+	return products, nil
+}
+
+// matching narrows the table to what the filter leaves.
+func (t Products) matching(ctx context.Context, f domain.ProductFilter, categoryID string) *gorm.DB {
+	q := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
+	if f.Search != "" {
+		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
+	}
+	if f.Category != "" {
+		q = q.Where(categoryID+" = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
+	}
+	switch {
+	case f.Low == nil:
+	case *f.Low:
+		q = q.Where("p.quantity <= p.reorder_level")
+	default:
+		q = q.Where("(p.reorder_level IS NULL OR p.quantity > p.reorder_level)")
+	}
+	return q
+}
+
+// Create stores a product, whose stock must still be empty. It returns KindConflict on `sku` if another product has it.
 func (t Products) Create(ctx context.Context, p domain.Product) error {
-	if err := t.write.WithContext(ctx).Create(&p).Error; err != nil {
-		return fail("create product", err)
+	return savedProduct("create product", p, t.write.WithContext(ctx).Create(&p).Error)
+}
+
+// CreateAll is Create for several products. It returns KindConflict on `request` if one of the SKUs is taken.
+func (t Products) CreateAll(ctx context.Context, products []domain.Product) error {
+	if len(products) == 0 {
+		return nil
+	}
+	return severalSaved("create products", len(products), t.write.WithContext(ctx).Create(&products))
+}
+
+// SaveDescriptions is [Products.SaveDescription] for several products, but for their pictures, which stay. It returns KindConflict on `request` if
+// one of them is no longer in the version that it bears, or if one of the SKUs is taken.
+func (t Products) SaveDescriptions(ctx context.Context, products []domain.Product) error {
+	if len(products) == 0 {
+		return nil
+	}
+	columns := clause.AssignmentColumns([]string{"name", "name_key", "category_id", "description", "sku", "sku_key", "reorder_level", "search_key", "updated_at"})
+	// An INSERT that never inserts is the one way to change many rows to different values in one statement that both engines know.
+	done := t.write.WithContext(ctx).Clauses(clause.OnConflict{
+		Columns:   []clause.Column{{Name: "id"}},
+		Where:     clause.Where{Exprs: []clause.Expression{gorm.Expr("products.version = excluded.version AND products.deleted_at IS NULL")}},
+		DoUpdates: append(columns, clause.Assignment{Column: clause.Column{Name: "version"}, Value: gorm.Expr("products.version + 1")}),
+	}).Create(&products)
+	return severalSaved("update products", len(products), done)
+}
+
+func severalSaved(what string, n int, done *gorm.DB) error {
+	switch {
+	case isDuplicate(done.Error), done.Error == nil && done.RowsAffected != int64(n):
+		return domain.Conflict("request", "The items were changed by someone else meanwhile")
+	case done.Error != nil:
+		return fail(what, done.Error)
 	}
 	return nil
 }
 
-// SaveDescription writes everything but the quantity and raises the version, which it gives back. It returns KindNotFound on `id`
-// if the product is gone.
+// Named gives the products that have one of the ids or one of the folded SKUs, some of them twice.
+func (t Products) Named(ctx context.Context, ids []uuid.UUID, skuKeys []string) ([]domain.Product, error) {
+	var all []domain.Product
+	for where, names := range map[string]any{"p.id IN ?": ids, "p.sku_key IN ?": skuKeys} {
+		var found []domain.Product
+		err := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL").
+			Where(where, names).Select(selectProduct).Scan(&found).Error
+		if err != nil {
+			return nil, fail("load products", err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func savedProduct(what string, p domain.Product, err error) error {
+	switch {
+	case isDuplicate(err) && p.SKU != nil:
+		return domain.SKUTaken(*p.SKU)
+	case err != nil:
+		return fail(what, err)
+	}
+	return nil
+}
+
+// SaveDescription writes everything but the quantity and raises the version, which it gives back. It returns KindConflict on `sku`
+// if another product has it, and KindNotFound on `id` if the product is gone.
 func (t Products) SaveDescription(ctx context.Context, p domain.Product) (int64, error) {
 	var version int64
-	done := t.write.WithContext(ctx).Raw(`UPDATE products SET name = ?, name_key = ?, category_id = ?, description = ?, search_key = ?, image = ?,
-		updated_at = ?, version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version`,
-		p.Name, p.NameKey, p.CategoryID, p.Description, p.SearchKey, p.Image, p.UpdatedAt, p.ID).Scan(&version)
-	if done.Error != nil {
-		return 0, fail("update product", done.Error)
+	done := t.write.WithContext(ctx).Raw(`UPDATE products SET name = ?, name_key = ?, category_id = ?, description = ?, sku = ?, sku_key = ?, reorder_level = ?,
+		search_key = ?, image = ?, updated_at = ?, version = version + 1 WHERE id = ? AND deleted_at IS NULL RETURNING version`,
+		p.Name, p.NameKey, p.CategoryID, p.Description, p.SKU, p.SKUKey, p.ReorderLevel, p.SearchKey, p.Image, p.UpdatedAt, p.ID).Scan(&version)
+	if err := savedProduct("update product", p, done.Error); err != nil {
+		return 0, err
 	}
 	if done.RowsAffected == 0 {
 		return 0, productNotFound(p.ID)

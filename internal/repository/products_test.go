@@ -107,6 +107,7 @@ func TestProducts(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		phones, toys := b.category("Phones"), b.category("Toys")
 		p := domain.NewProduct("iPhone 12", "blue\nand new", phones, new("a.png"), now)
+		p.Label(new("A-1"), new(int64(3)))
 		b.ok(b.Products.Create(b.ctx, p))
 		found, err := b.Products.ByID(b.ctx, p.ID)
 		b.ok(err)
@@ -114,6 +115,7 @@ func TestProducts(t *testing.T) {
 
 		later := now.Add(time.Hour)
 		p.Describe("Doll", "", toys, later)
+		p.Label(new("A-2"), nil)
 		p.Image = nil
 		for version := range int64(3) {
 			got, err := b.Products.SaveDescription(b.ctx, p)
@@ -426,5 +428,133 @@ func TestStock_List_ofAnUnknownProduct(t *testing.T) {
 		b.ok(err)
 		require.Zero(t, total)
 		require.Equal(t, []domain.Movement{}, none)
+	})
+}
+
+// TestProducts_several writes several products at once, and refuses all of them if one is not as it was read.
+func TestProducts_several(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		phones, toys := b.category("Phones"), b.category("Toys")
+		products := []domain.Product{domain.NewProduct("a", "", phones, new("a.png"), now), domain.NewProduct("b", "", phones, nil, now)}
+		products[0].Label(new("A"), nil)
+		b.ok(b.Products.CreateAll(b.ctx, products))
+		b.ok(b.Products.CreateAll(b.ctx, nil))
+		read := func() (all []domain.Product) {
+			for _, p := range products {
+				found, err := b.Products.ByID(b.ctx, p.ID)
+				b.ok(err)
+				all = append(all, found)
+			}
+			return all
+		}
+		require.Equal(t, products, read())
+		taken := domain.NewProduct("c", "", phones, nil, now)
+		taken.Label(new("a"), nil)
+		b.refuses(b.Products.CreateAll(b.ctx, []domain.Product{domain.NewProduct("d", "", phones, nil, now), taken}), domain.KindConflict, "request")
+
+		later := now.Add(time.Hour)
+		changed := read()
+		for i := range changed {
+			changed[i].Describe("new "+changed[i].Name, "x", toys, later)
+			changed[i].Label(new(fmt.Sprint("N", i)), new(int64(i)))
+		}
+		b.ok(b.Products.SaveDescriptions(b.ctx, changed))
+		b.ok(b.Products.SaveDescriptions(b.ctx, nil))
+		for i := range changed {
+			changed[i].Version++
+		}
+		require.Equal(t, changed, read())
+
+		both := func(f func(p *domain.Product)) []domain.Product {
+			stale := read()
+			stale[0].Describe("lost", "", toys, later)
+			f(&stale[1])
+			return stale
+		}
+		for name, stale := range map[string][]domain.Product{
+			"version": both(func(p *domain.Product) { p.Version-- }),
+			"SKU":     both(func(p *domain.Product) { p.Label(new("n0"), nil) }),
+		} {
+			err := b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Products.SaveDescriptions(b.ctx, stale) })
+			b.refuses(err, domain.KindConflict, "request")
+			require.Equal(t, changed, read(), name)
+		}
+		gone := both(func(*domain.Product) {})
+		b.ok(b.Products.Delete(b.ctx, gone[1].ID, later))
+		b.refuses(b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Products.SaveDescriptions(b.ctx, gone) }), domain.KindConflict, "request")
+		found, err := b.Products.ByID(b.ctx, gone[0].ID)
+		b.ok(err)
+		require.Equal(t, changed[0], found)
+	})
+}
+
+// TestProducts_Named finds by ids and by SKUs, and no deleted ones.
+func TestProducts_Named(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		phones := b.category("Phones")
+		var products []domain.Product
+		for i := range 4 {
+			p := domain.NewProduct(fmt.Sprint(i), "", phones, nil, now)
+			p.Label(new(fmt.Sprint("Ä", i)), nil)
+			b.ok(b.Products.Create(b.ctx, p))
+			products = append(products, p)
+		}
+		b.ok(b.Products.Delete(b.ctx, products[3].ID, now))
+		found, err := b.Products.Named(b.ctx, []uuid.UUID{products[0].ID, products[3].ID, domain.NewID()}, []string{"ä1", "ä3", "Ä2", ""})
+		b.ok(err)
+		require.ElementsMatch(t, products[:2], found)
+		found, err = b.Products.Named(b.ctx, nil, nil)
+		b.ok(err)
+		require.Empty(t, found)
+	})
+}
+
+// TestStock_ApplyAll moves several products at once, and none if one is not where its movement begins.
+func TestStock_ApplyAll(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		phones, u := b.category("Phones"), b.user("jane", domain.RoleUser)
+		products := []domain.Product{b.product("a", phones, 5), b.product("b", phones, 7)}
+		later := now.Add(time.Hour)
+		moves := func() (all []domain.Movement) {
+			for _, p := range products {
+				m := domain.NewMovement(p.ID, 2, domain.MovementAdjusted, u.ID, later)
+				m.QuantityAfter, m.ProductVersion, m.Note = p.Quantity+2, p.Version+1, "import"
+				all = append(all, m)
+			}
+			return all
+		}
+		apply := func(all []domain.Movement) error {
+			return b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Stock.ApplyAll(b.ctx, all) })
+		}
+		before := b.strings("SELECT id FROM movements ORDER BY id")
+		for name, spoil := range map[string]func(m *domain.Movement){
+			"the version is another":  func(m *domain.Movement) { m.ProductVersion++ },
+			"the version was":         func(m *domain.Movement) { m.ProductVersion-- },
+			"the quantity is another": func(m *domain.Movement) { m.QuantityAfter++ },
+		} {
+			stale := moves()
+			spoil(&stale[1])
+			b.refuses(apply(stale), domain.KindConflict, "request")
+			require.Equal(t, before, b.strings("SELECT id FROM movements ORDER BY id"), name)
+			for _, p := range products {
+				found, err := b.Products.ByID(b.ctx, p.ID)
+				b.ok(err)
+				require.Equal(t, p, found, name)
+			}
+		}
+		b.ok(apply(nil))
+		b.ok(apply(moves()))
+		for i, p := range products {
+			p.Quantity, p.Version, p.UpdatedAt = p.Quantity+2, p.Version+1, later
+			found, err := b.Products.ByID(b.ctx, p.ID)
+			b.ok(err)
+			require.Equal(t, p, found)
+			products[i] = p
+		}
+		_, drifts, err := b.Stock.Drifts(b.ctx)
+		b.ok(err)
+		require.Empty(t, drifts)
+		b.ok(b.Products.Delete(b.ctx, products[1].ID, later))
+		b.refuses(apply(moves()), domain.KindConflict, "request")
 	})
 }

@@ -95,6 +95,7 @@ func TestSchema_constraints(t *testing.T) {
 		u := b.user("jane", domain.RoleUser)
 		phones := b.category("Phones")
 		p := b.product("iPhone", phones, 5)
+		b.ok(b.exec("UPDATE products SET sku_key = 'a-1'"))
 		o := b.order(p, domain.OrderReady, u)
 		s := b.session(u, "hash")
 		token, e := b.token(domain.TokenInvitation, u, now), b.event(now)
@@ -123,7 +124,7 @@ func TestSchema_constraints(t *testing.T) {
 			"categories":     func() row { return row{"id": id(), "name": "x", "name_key": id(), "created_at": at} },
 			"products": func() row {
 				return row{"id": id(), "name": "x", "name_key": "x", "category_id": phones.ID.String(), "quantity": 0, "description": "", "search_key": "", "version": 1,
-					"created_at": at, "updated_at": at}
+					"sku": "x", "sku_key": id(), "reorder_level": 0, "created_at": at, "updated_at": at}
 			},
 			"orders": func() row {
 				return row{"id": id(), "product_id": p.ID.String(), "client": "x", "client_key": "x", "description": "", "search_key": "", "quantity": 1, "state": "Draft", "version": 1,
@@ -154,7 +155,7 @@ func TestSchema_constraints(t *testing.T) {
 			},
 			"login_failures": {{"account": "jane", "address": "192.0.2.1"}, {"failures": -1}},
 			"categories":     {{"id": phones.ID.String()}, {"name_key": "phones"}},
-			"products":       {{"id": p.ID.String()}, {"category_id": nobody}, {"quantity": -1}},
+			"products":       {{"id": p.ID.String()}, {"category_id": nobody}, {"quantity": -1}, {"sku_key": "a-1"}, {"reorder_level": -1}},
 			"orders": {
 				{"id": o.ID.String()}, {"product_id": nobody}, {"created_by": nobody}, {"quantity": 0}, {"quantity": -1}, {"state": "Lost"}, {"state": "draft"},
 			},
@@ -177,7 +178,7 @@ func TestSchema_constraints(t *testing.T) {
 				requireConstraint(t, b.insert(table, r), table, fault)
 			}
 			for _, column := range slices.Sorted(maps.Keys(good[table]())) {
-				if nullable := map[string]bool{"username": true, "username_key": true, "password_hash": true, "from_state": true}; !nullable[column] {
+				if nullable := map[string]bool{"username": true, "username_key": true, "password_hash": true, "from_state": true, "sku": true, "sku_key": true, "reorder_level": true}; !nullable[column] {
 					r := good[table]()
 					r[column] = nil
 					requireConstraint(t, b.insert(table, r), table, column+" is null")

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
 )
@@ -16,9 +17,12 @@ type Stock struct{ table }
 // with the quantity after it. It returns KindConflict on `quantity` if the product has too little, and KindNotFound on `id` if
 // it is gone.
 func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, error) {
-	var after struct{ Quantity, Version int64 }
+	var after struct {
+		Quantity, Version int64
+		ReorderLevel      *int64
+	}
 	done := t.write.WithContext(ctx).Raw(`UPDATE products SET quantity = quantity + ?, version = version + 1, updated_at = ?
-		WHERE id = ? AND deleted_at IS NULL AND quantity + ? >= 0 RETURNING quantity, version`, m.Delta, m.CreatedAt, m.ProductID, m.Delta).Scan(&after)
+		WHERE id = ? AND deleted_at IS NULL AND quantity + ? >= 0 RETURNING quantity, version, reorder_level`, m.Delta, m.CreatedAt, m.ProductID, m.Delta).Scan(&after)
 	if done.Error != nil {
 		return domain.Movement{}, fail("change stock", done.Error)
 	}
@@ -29,11 +33,33 @@ func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, e
 		}
 		return domain.Movement{}, domain.TooLittleStock("quantity", -m.Delta, p)
 	}
-	m.QuantityAfter, m.ProductVersion = after.Quantity, after.Version
+	m.QuantityAfter, m.ProductVersion, m.ReorderLevel = after.Quantity, after.Version, after.ReorderLevel
 	if err := t.write.WithContext(ctx).Create(&m).Error; err != nil {
 		return domain.Movement{}, fail("write movement", err)
 	}
 	return m, nil
+}
+
+// ApplyAll is [Stock.Apply] for movements of several products, one each, that say themselves which quantity and version they lead to. It returns
+// KindConflict on `request` if one of the products is not where its movement begins.
+func (t Stock) ApplyAll(ctx context.Context, movements []domain.Movement) error {
+	if len(movements) == 0 {
+		return nil
+	}
+	if err := t.write.WithContext(ctx).Create(&movements).Error; err != nil {
+		if isDuplicate(err) { // someone else has led the product to the version
+			return severalSaved("write movements", len(movements), &gorm.DB{Error: err})
+		}
+		return fail("write movements", err)
+	}
+	ids := make([]uuid.UUID, len(movements))
+	for i, m := range movements {
+		ids[i] = m.ID
+	}
+	done := t.write.WithContext(ctx).Exec(`UPDATE products SET quantity = m.quantity_after, version = m.product_version, updated_at = m.created_at FROM movements m
+		WHERE m.id IN ? AND products.id = m.product_id AND products.deleted_at IS NULL
+		AND products.version + 1 = m.product_version AND products.quantity + m.delta = m.quantity_after`, ids)
+	return severalSaved("change stock", len(movements), done)
 }
 
 var movementSorts = map[string]string{"createdAt": "m.product_version"}

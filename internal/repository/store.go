@@ -167,7 +167,11 @@ func unavailable(err error) bool {
 // lostRace tells a transaction that another one made impossible and that may succeed when run again.
 func lostRace(err error) bool { return postgresLostRace(err) || sqliteBusy(err) }
 
-func isDuplicate(err error) bool { return errors.Is(err, gorm.ErrDuplicatedKey) }
+// isDuplicate tells a value that is taken. GORM does not translate what a statement with RETURNING is refused.
+func isDuplicate(err error) bool {
+	const uniqueViolation = "23505"
+	return errors.Is(sqliteDialector{}.Translate(err), gorm.ErrDuplicatedKey) || postgresCode(err) == uniqueViolation
+}
 
 func isNoRow(err error) bool { return errors.Is(err, gorm.ErrRecordNotFound) }
 
@@ -190,6 +194,15 @@ func lockRow(db *gorm.DB, model any, id uuid.UUID, locking clause.Locking) error
 	}
 	var locked []uuid.UUID
 	return db.Model(model).Clauses(locking).Where("id = ?", id).Pluck("id", &locked).Error
+}
+
+// byIDAlone names a column such that SQLite does not look for an index on it: it knows no statistics, and would read and sort all that has the
+// column's value for each of many batches by id.
+func byIDAlone(db *gorm.DB, column string) string {
+	if db.Name() == sqliteName {
+		return "+" + column
+	}
+	return column
 }
 
 // contains makes the LIKE pattern that finds the folded text anywhere, with % and _ as plain characters.

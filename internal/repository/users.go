@@ -94,6 +94,16 @@ func (t Users) List(ctx context.Context, f domain.UserFilter, roles []domain.Rol
 	return users, total, nil
 }
 
+// StockWatchers gives the users who are told of products that become low.
+func (t Users) StockWatchers(ctx context.Context) ([]domain.User, error) {
+	var users []domain.User
+	err := t.write.WithContext(ctx).Where("deleted_at IS NULL AND status = ? AND role IN ?", domain.UserActive, domain.StockWatchers).Order("id").Find(&users).Error
+	if err != nil {
+		return nil, fail("list stock watchers", err)
+	}
+	return users, nil
+}
+
 // Create stores a new user. It returns KindConflict on `email` if another one has it.
 func (t Users) Create(ctx context.Context, u domain.User) error {
 	err := t.write.WithContext(ctx).Create(&u).Error

@@ -23,18 +23,26 @@ func NewOrders(store *repository.Store, now func() time.Time) *Orders {
 
 // List gives one page of orders and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
 func (s *Orders) List(ctx context.Context, actor domain.Actor, f domain.OrderFilter, faults domain.Faults) ([]domain.Order, int64, error) {
-	if err := actor.Require(domain.ListOrders); err != nil {
-		return nil, 0, err
-	}
-	if f.Category != "" {
-		if _, err := checkCategory(ctx, s.store.Categories.ByName, f.Category, &faults); err != nil {
-			return nil, 0, err
-		}
-	}
-	if err := faults.Err(); err != nil {
+	if err := s.mayList(ctx, actor, f, faults); err != nil {
 		return nil, 0, err
 	}
 	return s.store.Orders.List(ctx, f)
+}
+
+func (s *Orders) mayList(ctx context.Context, actor domain.Actor, f domain.OrderFilter, faults domain.Faults) error {
+	if err := actor.Require(domain.ListOrders); err != nil {
+		return err
+	}
+	return checkFilter(ctx, s.store, f.Category, faults)
+}
+
+// Export is [Products.Export] for orders.
+func (s *Orders) Export(ctx context.Context, actor domain.Actor, f domain.OrderFilter, faults domain.Faults, write func([]domain.Order) error) error {
+	if err := s.mayList(ctx, actor, f, faults); err != nil {
+		return err
+	}
+	return export(func(last uuid.UUID) ([]domain.Order, error) { return s.store.Orders.After(ctx, f, last, exportBatch) },
+		func(o domain.Order) uuid.UUID { return o.ID }, write)
 }
 
 // ByID returns KindForbidden, and KindNotFound on `id`.
@@ -142,7 +150,12 @@ func (s *Orders) Move(ctx context.Context, actor domain.Actor, id uuid.UUID, to 
 		if movement == nil {
 			return nil
 		}
-		return move(ctx, tx, &order.Item, *movement)
+		if err := move(ctx, tx, &order.Item, *movement); err != nil {
+			return err
+		}
+		before := order.Item // as it was when the stock moved: the order was held since it was read, the product was not
+		before.Quantity -= movement.Delta
+		return warn(ctx, tx, before, order.Item, now)
 	})
 }
 

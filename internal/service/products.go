@@ -28,25 +28,72 @@ type ProductInput struct {
 	Name        string
 	Category    string // its name
 	Description string
-	Quantity    *int64 // nil keeps the quantity of a product that exists
-	Image       []byte // a new picture as it was sent, or nothing
-	DropImage   bool   // remove the picture that there is
+	SKU         Change[string]
+	Reorder     Change[int64] // the level
+	Quantity    *int64        // nil keeps the quantity of a product that exists
+	Image       []byte        // a new picture as it was sent, or nothing
+	DropImage   bool          // remove the picture that there is
+}
+
+// Change is a new value for something that need not have one and that may be left as it is.
+type Change[T any] struct {
+	Set   bool // otherwise it stays as it is
+	Value *T   // nil removes it
+}
+
+// or gives what holds after the change.
+func (c Change[T]) or(before *T) *T {
+	if c.Set {
+		return c.Value
+	}
+	return before
 }
 
 // List gives one page of products and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
 func (s *Products) List(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) ([]domain.Product, int64, error) {
-	if err := actor.Require(domain.ReadCatalogue); err != nil {
-		return nil, 0, err
-	}
-	if f.Category != "" {
-		if _, err := checkCategory(ctx, s.store.Categories.ByName, f.Category, &faults); err != nil {
-			return nil, 0, err
-		}
-	}
-	if err := faults.Err(); err != nil {
+	if err := s.mayList(ctx, actor, f, faults); err != nil {
 		return nil, 0, err
 	}
 	return s.store.Products.List(ctx, f)
+}
+
+func (s *Products) mayList(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) error {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return err
+	}
+	return checkFilter(ctx, s.store, f.Category, faults)
+}
+
+// Export gives all products that the filter leaves to write, by id and in batches, at least one, which may be empty. What is changed meanwhile may be
+// in it or not. It returns KindInvalid for faults, an unknown category among them, and what write returns.
+func (s *Products) Export(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults, write func([]domain.Product) error) error {
+	if err := s.mayList(ctx, actor, f, faults); err != nil {
+		return err
+	}
+	return export(func(last uuid.UUID) ([]domain.Product, error) {
+		return s.store.Products.After(ctx, f, last, exportBatch)
+	},
+		func(p domain.Product) uuid.UUID { return p.ID }, write)
+}
+
+// exportBatch is how many things are held at a time. A product has at most 16 KB of text.
+const exportBatch = 500
+
+func export[T any](after func(uuid.UUID) ([]T, error), id func(T) uuid.UUID, write func([]T) error) error {
+	var last uuid.UUID
+	for {
+		batch, err := after(last)
+		if err != nil {
+			return err
+		}
+		if err := write(batch); err != nil {
+			return err
+		}
+		if len(batch) < exportBatch {
+			return nil
+		}
+		last = id(batch[len(batch)-1])
+	}
 }
 
 // ByID returns KindNotFound on `id`.
@@ -57,7 +104,8 @@ func (s *Products) ByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (
 	return s.store.Products.ByID(ctx, id)
 }
 
-// Create makes a product with its first stock. It returns KindForbidden, and KindInvalid for faults, an unknown category and a bad picture among them.
+// Create makes a product with its first stock. It returns KindForbidden, KindInvalid for faults, an unknown category and a bad picture among them, and
+// KindConflict on `sku` if another product has it.
 func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInput, attempt *domain.Attempt, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
@@ -78,6 +126,7 @@ func (s *Products) Create(ctx context.Context, actor domain.Actor, in ProductInp
 			return err
 		}
 		product = domain.NewProduct(in.Name, in.Description, category, image, now)
+		product.Label(in.SKU.Value, in.Reorder.Value)
 		if err := tx.Products.Create(ctx, product); err != nil {
 			return err
 		}
@@ -122,12 +171,34 @@ func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain
 	if err != nil {
 		return err
 	}
-	p.Quantity, p.Version, p.UpdatedAt = done.QuantityAfter, done.ProductVersion, done.CreatedAt
+	p.Quantity, p.Version, p.UpdatedAt, p.ReorderLevel = done.QuantityAfter, done.ProductVersion, done.CreatedAt, done.ReorderLevel
+	return nil
+}
+
+// warn announces a product that has become low to everybody who watches the stock. It must have been held since it was before.
+func warn(ctx context.Context, tx *repository.Store, before, after domain.Product, now time.Time) error {
+	if before.Low() || !after.Low() {
+		return nil
+	}
+	watchers, err := tx.Users.StockWatchers(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range watchers {
+		event, err := domain.NewStockLow(u, after, now)
+		if err != nil {
+			return err
+		}
+		if err := tx.Outbox.Add(ctx, event); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
 // Update changes a product. Without a quantity the stock stays as it is; without a picture the picture stays. It returns
-// KindForbidden, KindNotFound on `id`, and KindInvalid for faults, an unknown category and a bad picture among them.
+// KindForbidden, KindNotFound on `id`, KindInvalid for faults, an unknown category and a bad picture among them, and KindConflict on `sku` if another
+// product has it.
 func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID, in ProductInput, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
@@ -159,6 +230,7 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		}
 		product = before
 		product.Describe(in.Name, in.Description, category, now)
+		product.Label(in.SKU.or(before.SKU), in.Reorder.or(before.ReorderLevel))
 		if image != nil || in.DropImage {
 			product.Image = image
 		}
@@ -170,10 +242,13 @@ func (s *Products) Update(ctx context.Context, actor domain.Actor, id uuid.UUID,
 			details["quantity"] = []int64{product.Quantity, *in.Quantity}
 		}
 		note(tx, actor, domain.AuditProductUpdated, "product", id.String(), details, now)
-		if !moved {
-			return nil
+		if moved {
+			m := domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now)
+			if err := move(ctx, tx, &product, m); err != nil {
+				return err
+			}
 		}
-		return move(ctx, tx, &product, domain.NewMovement(id, *in.Quantity-product.Quantity, domain.MovementAdjusted, actor.ID, now))
+		return warn(ctx, tx, before, product, now)
 	})
 	if err != nil {
 		s.pictures.undo(ctx, image, err)
@@ -197,11 +272,20 @@ func changes(before, after domain.Product) domain.AuditDetails {
 	if before.Description != after.Description {
 		details["description"] = "changed"
 	}
-	if (before.Image == nil) != (after.Image == nil) || (before.Image != nil && *before.Image != *after.Image) {
+	if differ(before.SKU, after.SKU) {
+		details["sku"] = []*string{before.SKU, after.SKU}
+	}
+	if differ(before.ReorderLevel, after.ReorderLevel) {
+		details["reorderLevel"] = []*int64{before.ReorderLevel, after.ReorderLevel}
+	}
+	if differ(before.Image, after.Image) {
 		details["image"] = "changed"
 	}
 	return details
 }
+
+// differ says whether one of two is missing or they have different values.
+func differ[T comparable](a, b *T) bool { return (a == nil) != (b == nil) || (a != nil && *a != *b) }
 
 // Adjustment is a change of stock by hand: either the count that there is, or the difference.
 type Adjustment struct {
@@ -233,7 +317,11 @@ func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID,
 		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, now)
 		m.Note = in.Note
 		note(tx, actor, domain.AuditProductAdjusted, "product", id.String(), domain.AuditDetails{"delta": delta}, now)
-		return move(ctx, tx, &product, m)
+		before := product
+		if err := move(ctx, tx, &product, m); err != nil {
+			return err
+		}
+		return warn(ctx, tx, before, product, now)
 	})
 	if err != nil {
 		return domain.Product{}, err

@@ -29,6 +29,16 @@ func isKind(err error, kind domain.Kind) bool {
 	return errors.As(err, &refused) && refused.Kind == kind
 }
 
+// checkFilter returns KindInvalid for the faults of a list's filter, and for a category that does not exist.
+func checkFilter(ctx context.Context, store *repository.Store, category string, faults domain.Faults) error {
+	if category != "" {
+		if _, err := checkCategory(ctx, store.Categories.ByName, category, &faults); err != nil {
+			return err
+		}
+	}
+	return faults.Err()
+}
+
 // checkCategory notes a category that does not exist as a fault of the input.
 func checkCategory(ctx context.Context, find func(context.Context, string) (domain.Category, error), name string, faults *domain.Faults) (domain.Category, error) {
 	if faults.Has("category") {
