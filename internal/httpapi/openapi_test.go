@@ -169,7 +169,7 @@ func trimmed(body []byte) []byte {
 	if json.Unmarshal(body, &members) != nil {
 		return body
 	}
-	for _, name := range []string{"name", "category", "firstName", "lastName", "client"} {
+	for _, name := range []string{"name", "category", "firstName", "lastName", "client", "sku"} {
 		if text, ok := members[name].(string); ok {
 			members[name] = strings.TrimSpace(text)
 		}
