@@ -48,7 +48,10 @@ func newCommand(environ []string) *cobra.Command {
 type loader func() (config.Config, error)
 
 func adminCommand(load loader) *cobra.Command {
-	admin := &cobra.Command{Use: "admin", Short: "Help when nobody can log in as an Admin", Example: "  api admin create boss@example.com\n  api admin reset-password boss@example.com"}
+	admin := &cobra.Command{
+		Use: "admin", Short: "Help when nobody can log in as an Admin",
+		Example: "  api admin create boss@example.com\n  api admin reset-password boss@example.com",
+	}
 	create := operation("create EMAIL", "Make an Admin who can log in at once", load, func(ctx context.Context, o *service.Operator, email, pass string) (string, error) {
 		generated, err := o.CreateAdmin(ctx, email, pass)
 		return told("The Admin "+email+" was made.", generated), err
@@ -74,7 +77,10 @@ func told(done, generated string) string {
 }
 
 func usersCommand(load loader) *cobra.Command {
-	users := &cobra.Command{Use: "users", Short: "Manage users whatever their role", Example: "  api users remove thief@example.com\n  api users reset-2fa jane@example.com"}
+	users := &cobra.Command{
+		Use: "users", Short: "Manage users whatever their role",
+		Example: "  api users remove thief@example.com\n  api users reset-2fa jane@example.com",
+	}
 	remove := operation("remove EMAIL", "Delete a user, even an Admin, and end their sessions", load, func(ctx context.Context, o *service.Operator, email, _ string) (string, error) {
 		return "The user " + email + " was removed.", o.Remove(ctx, email)
 	})

@@ -10,8 +10,10 @@ import (
 
 func migrateCommand(load loader) *cobra.Command {
 	migrate := &cobra.Command{
-		Use: "migrate", Short: "Look at the version of the database's schema, and change it", Example: "  api migrate status\n  api migrate up\n  api migrate down --yes",
-		Long: "Look at the version of the database's schema, and change it.\n\nThe server brings the schema up to date by itself when it starts; this is for doing it apart from that.",
+		Use: "migrate", Short: "Look at the version of the database's schema, and change it",
+		Example: "  api migrate status\n  api migrate up\n  api migrate down --yes",
+		Long: "Look at the version of the database's schema, and change it.\n\n" +
+			"The server brings the schema up to date by itself when it starts; this is for doing it apart from that.",
 	}
 	migrate.AddCommand(migrateStatusCommand(load), migrateUpCommand(load), migrateDownCommand(load))
 	return migrate

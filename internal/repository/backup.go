@@ -261,7 +261,8 @@ func OpenRestoration(ctx context.Context, url string, schemaVersion int64) (*Res
 func (r *Restoration) begin(ctx context.Context, schemaVersion int64) error {
 	m := r.migrator
 	if schemaVersion > m.Latest() {
-		return domain.Invalid("backup", "The backup was made by a newer program: its schema has the version %d, and this program knows them up to %d", schemaVersion, m.Latest())
+		return domain.Invalid("backup", "The backup was made by a newer program: its schema has the version %d, and this program knows them up to %d",
+			schemaVersion, m.Latest())
 	}
 	all, err := catalogue(ctx, m.db)
 	if err != nil {
@@ -395,7 +396,8 @@ func (r *Restoration) Count(ctx context.Context, table string) (rows int64, err 
 func (r *Restoration) DropPending(ctx context.Context, reason string, now time.Time) (dropped int, err error) {
 	tx := r.tx.WithContext(ctx)
 	var rows []outboxRow // without those that were mailed already, of which only the outbox had not been told
-	err = tx.Select("id", "subject", "type").Where("state = ? AND id NOT IN (SELECT event_id FROM deliveries WHERE state = ?)", outboxPending, domain.DeliverySent).Find(&rows).Error
+	err = tx.Select("id", "subject", "type").
+		Where("state = ? AND id NOT IN (SELECT event_id FROM deliveries WHERE state = ?)", outboxPending, domain.DeliverySent).Find(&rows).Error
 	if err != nil {
 		return 0, fail("list outbox", err)
 	}
