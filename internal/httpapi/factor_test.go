@@ -17,6 +17,7 @@ import (
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/password"
 	"inventoryhub/internal/service"
+	"inventoryhub/internal/token"
 )
 
 // app is a user's authenticator app, with the recovery codes that the user wrote down.
@@ -32,8 +33,11 @@ func (c *client) begin() *app {
 	if c.access == "" {
 		return &app{c: c, secret: "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", codes: []string{"x"}} // a stranger has none
 	}
-	a := c.post("/auth/2fa", j{"currentPassword": goodPassword}).wants(http.StatusCreated)
-	return &app{c: c, secret: a.text("secret")}
+	secret, _, err := token.NewFactor(c.user.Email) // without the cost of a password
+	require.NoError(c.s.t, err)
+	sealed := c.s.vault.Seal(secret, c.user.ID.String())
+	require.NoError(c.s.t, c.s.store.Factors.Begin(c.s.t.Context(), domain.SecondFactor{UserID: c.user.ID, Secret: sealed, CreatedAt: c.s.now()}))
+	return &app{c: c, secret: secret}
 }
 
 // protect gives the user a second factor.
@@ -269,7 +273,12 @@ func TestFactor_atOnce(t *testing.T) {
 		twin := s.twin()
 		for name, code := range map[string]string{"app": p.codeAt(30 * time.Second), "recovery": p.codes[0]} {
 			answers := atOnce(8, func(i int) answer {
-				return []*server{s, twin}[i%2].at(fmt.Sprintf("192.0.2.%d:1", i)).post("/auth/login", j{"email": p.c.user.Email, "password": goodPassword, "code": code})
+				for {
+					a := []*server{s, twin}[i%2].at(fmt.Sprintf("192.0.2.%d:1", i)).post("/auth/login", j{"email": p.c.user.Email, "password": goodPassword, "code": code})
+					if a.Status != http.StatusServiceUnavailable { // no core was free for the password
+						return a
+					}
+				}
 			})
 			require.Equal(t, map[int]int{http.StatusOK: 1, http.StatusUnauthorized: 7}, tally(answers), name)
 		}
