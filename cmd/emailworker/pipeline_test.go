@@ -444,6 +444,12 @@ func TestPipeline(t *testing.T) {
 	eventually(t, "no third mail", func() bool { return len(h.mails.to(jane)) == 3 })
 	require.Equal(t, "Your Inventory Hub mail address was changed", subject(t, h.mails.to(jane)[2]))
 
+	h.must(http.StatusCreated, api, http.MethodPost, "/products/categories", map[string]string{"name": "Tools"}, nil)
+	var product struct{ ID string }
+	h.must(http.StatusCreated, api, http.MethodPost, "/products", map[string]any{"name": "Nail", "category": "Tools", "quantity": 9, "sku": "N-1", "reorderLevel": 5}, &product)
+	h.must(http.StatusOK, api, http.MethodPatch, "/products/quantity/"+product.ID, map[string]int{"delta": -4}, nil)
+	require.Equal(t, "A product is running low", subject(t, h.mails.only(adminEmail)))
+
 	h.requireSettled(api, settled{})
 	require.Empty(t, h.mails.to("doe@example.com"))
 }

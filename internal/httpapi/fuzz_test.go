@@ -92,6 +92,31 @@ func FuzzSearch(f *testing.F) {
 	})
 }
 
+// FuzzImport tries any file as products: it is taken or refused with a reason, and a dry run of it writes nothing.
+func FuzzImport(f *testing.F) {
+	s := embedded(f)
+	manager := s.as(domain.RoleManager)
+	item := s.product("iPhone 12", "Electronics", 10)
+	head := "id,sku,name,category,quantity,reorderLevel,description,createdAt,updatedAt\n"
+	for _, text := range []string{
+		"", "\ufeff", "sku", "sku\n", head, head + item + ",A,x,Electronics,1,2,\"a\r\nb\",,\n", head + ",A,x,Electronics,1,,,,\n,a,x,Electronics,1,,,,\n", "sku,sku\n", "id\n\"", "id\na\"b\n",
+		"sku,quantity\r\n'=1,\u0665\r\n\r\n\"\"\"\",-0\r\n", "sku;name\n", "id,sku\n" + item + "\n", "\xff\xfe", "sku,quantity\nA,9223372036854775807\n", "\r\n\r\nsku\r",
+	} {
+		f.Add(text)
+	}
+	s.stop(s.now()) // the access token lasts
+	before := s.dump()
+	f.Fuzz(func(t *testing.T, text string) {
+		s.t = t
+		a := manager.post("/products/import?dryRun=true", file(text))
+		require.Contains(t, []int{http.StatusOK, http.StatusBadRequest}, a.Status, a.Body)
+		if a.Status == http.StatusBadRequest {
+			require.NotEmpty(t, a.refuses(http.StatusBadRequest, "file")["file"])
+		}
+		require.Equal(t, before, s.dump())
+	})
+}
+
 // containsFold looks for part at each place of the text, by Unicode's own simple folding.
 func containsFold(text, part string) bool {
 	runes, n := []rune(text), utf8.RuneCountInString(part)

@@ -92,10 +92,11 @@ func readImport(c *gin.Context, faults *domain.Faults) ([]byte, error) {
 		if found {
 			return nil, refuse(http.StatusBadRequest, "request", "The form's field 'file' stands twice")
 		}
-		if file, err = io.ReadAll(part); err != nil {
-			return nil, bodyError(err)
+		content, failed := io.ReadAll(part)
+		if failed != nil {
+			return nil, bodyError(failed)
 		}
-		found = true
+		file, found = content, true
 	}
 	if !found {
 		faults.Add("file", "The file is required")
@@ -122,7 +123,7 @@ func sheet(ctx context.Context, file []byte) service.Sheet {
 		for rows := 0; ; rows++ {
 			cells, err := s.next()
 			switch {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return nil
 			case err != nil:
 				return yield(s.broken(err)) // what follows would be guessed
@@ -151,7 +152,7 @@ type sheetReader struct {
 // next gives the cells of the next row. The reader leaves empty lines out, which a spreadsheet counts as rows.
 func (s *sheetReader) next() ([]string, error) {
 	cells, err := s.csv.Read()
-	line := s.nextLine
+	var line int
 	var broken *csv.ParseError
 	switch {
 	case errors.As(err, &broken):

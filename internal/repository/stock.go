@@ -52,13 +52,15 @@ func (t Stock) ApplyAll(ctx context.Context, movements []domain.Movement) error 
 		}
 		return fail("write movements", err)
 	}
-	ids := make([]uuid.UUID, len(movements))
+	ids, products := make([]uuid.UUID, len(movements)), make([]uuid.UUID, len(movements))
 	for i, m := range movements {
-		ids[i] = m.ID
+		ids[i], products[i] = m.ID, m.ProductID
 	}
+	// Both sides are named, though one would do: Postgres knows nothing of rows that this transaction has made, and would go through all products
+	// for each of the movements.
 	done := t.write.WithContext(ctx).Exec(`UPDATE products SET quantity = m.quantity_after, version = m.product_version, updated_at = m.created_at FROM movements m
-		WHERE m.id IN ? AND products.id = m.product_id AND products.deleted_at IS NULL
-		AND products.version + 1 = m.product_version AND products.quantity + m.delta = m.quantity_after`, ids)
+		WHERE m.id IN ? AND products.id IN ? AND products.id = m.product_id AND products.deleted_at IS NULL
+		AND products.version + 1 = m.product_version AND products.quantity + m.delta = m.quantity_after`, ids, products)
 	return severalSaved("change stock", len(movements), done)
 }
 

@@ -119,6 +119,18 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Store) error) error {
 	return nil
 }
 
+// Bulk readies a transaction for making many rows; it is its first step. Postgres would go on by plans that it made when there were few, and read
+// whole tables for each statement.
+func (s *Store) Bulk(ctx context.Context) error {
+	if s.Embedded() {
+		return nil
+	}
+	if err := s.write.WithContext(ctx).Exec("SET LOCAL plan_cache_mode = force_custom_plan").Error; err != nil {
+		return fail("ready the transaction", err)
+	}
+	return nil
+}
+
 func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 	announced := false
 	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {

@@ -70,6 +70,9 @@ func (s *Products) Import(ctx context.Context, actor domain.Actor, sheet Sheet, 
 	var err error
 	for range importTries {
 		err = s.store.InTx(ctx, func(tx *repository.Store) error {
+			if err := tx.Bulk(ctx); err != nil {
+				return err
+			}
 			do := newImporting(tx, actor, s.clock.now(), true)
 			if err := do.run(ctx, sheet); err != nil {
 				return err
