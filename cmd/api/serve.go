@@ -80,7 +80,10 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	for _, name := range c.RequireFactor {
 		settings.RequireFactor = append(settings.RequireFactor, domain.Role(name))
 	}
-	metrics := newMetrics()
+	metrics, err := newMetrics(store)
+	if err != nil {
+		return err
+	}
 	var stopping atomic.Bool
 	handler, err := httpapi.New(httpapi.Services{
 		Auth:       service.NewAuth(store, tokens, vault, hasher, settings, now),
@@ -133,7 +136,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	}
 
 	server := &http.Server{
-		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: metrics.watch(handler), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second,
 		MaxHeaderBytes:               16 << 10,
 		DisableGeneralOptionsHandler: true, // net/http's answer to "OPTIONS *" would bear none of our headers

@@ -39,12 +39,19 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 	}), handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mail_events_total", Help: "Events that were handled, by what became of them: done, retry, dead.",
 	}, []string{"outcome"})}
+	for _, outcome := range []string{"done", "retry", "dead"} {
+		w.handled.WithLabelValues(outcome) // so that the first one is seen as a rise from 0
+	}
 	consumer, err := rabbitmq.NewConsumer(broker(c, rabbitmq.Config{Logger: log}), w.handle)
 	if err != nil {
 		return fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
 	if c.MetricsAddr != "" {
-		registry := daemon.NewRegistry()
+		pools, err := store.Pools()
+		if err != nil {
+			return err
+		}
+		registry := daemon.NewRegistry(pools)
 		registry.MustRegister(w.handled, queueDepth{consumer})
 		ready := func(ctx context.Context) error { return errors.Join(store.Ping(ctx), consumer.Ready()) }
 		if err := daemon.Watch(ctx, c.MetricsAddr, registry, ready, log); err != nil {

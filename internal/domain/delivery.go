@@ -19,6 +19,9 @@ const (
 	DeliveryDropped  DeliveryState = "Dropped"  // final: no longer wanted before it could be sent
 )
 
+// DeliveryStates are all states of a delivery.
+var DeliveryStates = []DeliveryState{DeliverySending, DeliveryAccepted, DeliveryRetrying, DeliverySent, DeliveryFailed, DeliveryDropped}
+
 // Delivery is the record of one event's mail. There is at most one per event, whatever the broker repeats.
 type Delivery struct {
 	EventID     uuid.UUID `gorm:"primaryKey"`

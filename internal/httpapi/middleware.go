@@ -22,6 +22,7 @@ import (
 const (
 	headerRequestID = "X-Request-Id"
 	keyActor        = "actor"
+	keyRefused      = "refused"
 )
 
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -64,7 +65,8 @@ func (a *api) logRequest(c *gin.Context) {
 		attrs = append(attrs, slog.String("userId", actor.(domain.Actor).ID.String()))
 	}
 	a.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
-	a.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), time.Since(start))
+	refused, _ := c.Value(keyRefused).(domain.Fields)
+	a.observe(Observed{Method: c.Request.Method, Route: c.FullPath(), Status: c.Writer.Status(), Took: time.Since(start), Refused: refused})
 }
 
 // loggedMethod gives the method of a request, unless the caller made it up: then it may be any text, a misplaced token too. The word for those is

@@ -37,9 +37,18 @@ type Config struct {
 	UserRateLimit  int      // requests a minute of one signed-in user, with all sessions and API keys; 0 is off
 	Ready          []func(context.Context) error
 	// Observe is told of every request, by the pattern of its route; it may be nil.
-	Observe func(method, route string, status int, took time.Duration)
+	Observe func(Observed)
 	Now     func() time.Time
 	Log     *slog.Logger
+}
+
+// Observed is what is told of a request when it is done.
+type Observed struct {
+	Method  string // as the caller sent it; it may be any text when there is no Route
+	Route   string // the pattern, such as /users/:id; empty for a path that no route has
+	Status  int    // 499 for a caller who did not wait
+	Took    time.Duration
+	Refused domain.Fields // what an answer of 4xx or 5xx said, by the field; nil for all others
 }
 
 // api is what all routes share. Each group of handlers holds the one service that it calls.
@@ -250,8 +259,8 @@ func (a *api) handle(h func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-func (a *api) observe(method, route string, status int, took time.Duration) {
+func (a *api) observe(o Observed) {
 	if a.Observe != nil {
-		a.Observe(method, route, status, took)
+		a.Observe(o)
 	}
 }

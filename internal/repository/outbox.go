@@ -121,6 +121,32 @@ func (t *Outbox) ListDead(ctx context.Context) ([]QueuedEvent, error) {
 	return events, nil
 }
 
+// Backlog is what the outbox still holds.
+type Backlog struct {
+	Pending int64
+	Dead    int64
+	Oldest  *time.Time // when the oldest pending event happened; nil if none is pending
+}
+
+// Backlog counts what the outbox still holds.
+func (t *Outbox) Backlog(ctx context.Context) (Backlog, error) {
+	var b Backlog
+	for state, n := range map[string]*int64{outboxPending: &b.Pending, outboxDead: &b.Dead} {
+		if err := t.read.WithContext(ctx).Model(&outboxRow{}).Where("state = ?", state).Count(n).Error; err != nil {
+			return Backlog{}, fail("count outbox", err)
+		}
+	}
+	var oldest []time.Time
+	err := t.read.WithContext(ctx).Model(&outboxRow{}).Where("state = ?", outboxPending).Order("occurred_at").Limit(1).Pluck("occurred_at", &oldest).Error
+	if err != nil {
+		return Backlog{}, fail("find the oldest event", err)
+	}
+	if len(oldest) > 0 {
+		b.Oldest = &oldest[0]
+	}
+	return b, nil
+}
+
 // Requeue gives a dead event, or all of them for uuid.Nil, all its tries again and says how many there were.
 func (t *Outbox) Requeue(ctx context.Context, id uuid.UUID, now time.Time) (int64, error) {
 	q := t.write.WithContext(ctx).Model(&outboxRow{}).Where("state = ?", outboxDead)

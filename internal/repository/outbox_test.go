@@ -319,3 +319,43 @@ func TestDeliveries_ReleaseAll_Purge(t *testing.T) {
 		require.Equal(t, []string{young.ID.String()}, b.strings("SELECT event_id FROM deliveries"))
 	})
 }
+
+func TestOutbox_Backlog(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		backlog, err := b.Outbox.Backlog(b.ctx)
+		b.ok(err)
+		require.Equal(t, repository.Backlog{}, backlog)
+
+		sent, dead := b.event(now.Add(-2*time.Hour)), b.event(now.Add(-time.Hour))
+		oldest := b.event(now.Add(time.Second))
+		b.event(now.Add(time.Minute))
+		b.claim(4, now.Add(time.Minute))
+		b.ok(b.Outbox.Sent(b.ctx, sent.ID, now))
+		b.ok(b.Outbox.Dead(b.ctx, dead.ID, "malformed"))
+		b.ok(b.Outbox.Retry(b.ctx, oldest.ID, 1, now.Add(time.Hour), "no route"))
+		backlog, err = b.Outbox.Backlog(b.ctx)
+		b.ok(err)
+		require.Equal(t, repository.Backlog{Pending: 2, Dead: 1, Oldest: &oldest.At}, backlog)
+	})
+}
+
+func TestDeliveries_Count(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		counts, err := b.Deliveries.Count(b.ctx)
+		b.ok(err)
+		require.Empty(t, counts)
+		want := map[domain.DeliveryState]int64{}
+		for i, state := range domain.DeliveryStates { // the schema takes each of them
+			for range i + 1 {
+				d, _, err := b.Deliveries.Claim(b.ctx, newEvent(now), now, time.Minute)
+				b.ok(err)
+				d.State = state
+				b.ok(b.Deliveries.Save(b.ctx, d))
+				want[state]++
+			}
+		}
+		counts, err = b.Deliveries.Count(b.ctx)
+		b.ok(err)
+		require.Equal(t, want, counts)
+	})
+}

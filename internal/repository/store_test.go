@@ -526,7 +526,8 @@ func TestInTx_givesUp(t *testing.T) {
 	t.Parallel()
 	b := newBase(t, storetest.PostgresURL(t)+"&lock_timeout=30")
 	u := b.user("jane", domain.RoleUser)
-	tries := 0
+	tries, retries := 0, 0
+	b.OnRetry(func() { retries++ })
 	b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
 		_, err := tx.Users.Lock(b.ctx, u.ID)
 		b.ok(err)
@@ -542,6 +543,7 @@ func TestInTx_givesUp(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, 5, tries)
+	require.Equal(t, 4, retries)
 	require.Zero(t, b.count("outbox"))
 }
 
