@@ -16,6 +16,7 @@ import (
 	"inventoryhub/internal/email"
 	"inventoryhub/internal/rabbitmq"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 // work mails events until ctx ends.
@@ -24,6 +25,11 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 	if c.RabbitMQURL == "" {
 		return errors.New("RABBITMQ_URL must be set; without RabbitMQ the api mails by itself and no worker is needed")
 	}
+	tracer, err := tracing.Open(ctx, c.OTLPEndpoint, "inventoryhub-emailworker", log)
+	if err != nil {
+		return fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+	}
+	defer tracer.Close()
 	store, err := repository.Open(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
@@ -33,7 +39,7 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	w := worker{mailer: email.NewMailer(email.Config{
+	w := worker{tracer: tracer, mailer: email.NewMailer(email.Config{
 		Store: store, Sender: sender, AppURL: c.AppURL, From: c.MailFrom, MaxRetries: c.MailMaxRetries,
 		RetryDelay: c.MailRetryDelay, RetryMaxDelay: c.MailRetryMax, Now: time.Now, Log: log,
 	}), handled: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -74,6 +80,7 @@ func broker(c config.Config, r rabbitmq.Config) rabbitmq.Config {
 // worker joins the queue with the mailer.
 type worker struct {
 	mailer  *email.Mailer
+	tracer  *tracing.Tracer
 	handled *prometheus.CounterVec
 }
 
@@ -83,7 +90,15 @@ func (w worker) handle(ctx context.Context, m rabbitmq.Message) rabbitmq.Decisio
 	if err != nil {
 		return w.count("dead", rabbitmq.Dead{Reason: err.Error()})
 	}
+	ctx, span := w.tracer.Continue(ctx, event.TraceParent, tracing.Consumer, "process "+string(event.Type))
+	defer span.End()
+	span.Set("messaging.system", "rabbitmq")
+	span.Set("messaging.message.id", event.ID.String())
 	outcome := w.mailer.Handle(ctx, event, m.Retries)
+	span.Set("verdict", outcome.Verdict.String())
+	if outcome.Verdict == domain.VerdictDead {
+		span.Fail("dead")
+	}
 	switch {
 	case outcome.Verdict == domain.VerdictDone:
 		return w.count("done", rabbitmq.Ack{})

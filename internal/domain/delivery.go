@@ -50,6 +50,19 @@ const (
 	VerdictDead
 )
 
+// String gives the verdict in a word.
+func (v Verdict) String() string {
+	switch v {
+	case VerdictDone:
+		return "done"
+	case VerdictRetry:
+		return "retry"
+	case VerdictDead:
+		return "dead"
+	}
+	return "none"
+}
+
 // Outcome is the answer of whoever handles an event to the queue it came from.
 type Outcome struct {
 	Verdict Verdict

@@ -14,6 +14,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/service"
+	"inventoryhub/internal/tracing"
 )
 
 // Services are the use cases that the routes call.
@@ -38,6 +39,7 @@ type Config struct {
 	Ready          []func(context.Context) error
 	// Observe is told of every request, by the pattern of its route; it may be nil.
 	Observe func(Observed)
+	Tracer  *tracing.Tracer // begins a trace with each request; nil is off
 	Now     func() time.Time
 	Log     *slog.Logger
 }
@@ -153,7 +155,7 @@ func New(s Services, c Config) (http.Handler, error) {
 	if err := e.SetTrustedProxies(c.TrustedProxies); err != nil {
 		return nil, err
 	}
-	e.Use(a.logRequest, a.recoverPanic)
+	e.Use(a.traceRequest, a.logRequest, a.recoverPanic)
 	routes := a.routes()
 	astray := a.handle(func(c *gin.Context) error { return lost(c, routes) })
 	e.NoRoute(astray)

@@ -1,6 +1,7 @@
 package repository_test
 
 import (
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 func eventIDs(events []repository.QueuedEvent) []uuid.UUID {
@@ -357,5 +359,25 @@ func TestDeliveries_Count(t *testing.T) {
 		counts, err = b.Deliveries.Count(b.ctx)
 		b.ok(err)
 		require.Equal(t, want, counts)
+	})
+}
+
+// TestOutbox_trace: what is done about an event later belongs to the trace that wrote it down.
+func TestOutbox_trace(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		b.event(now)
+		require.Empty(t, b.claim(1, now)[0].TraceParent)
+
+		tracer, err := tracing.Open(b.ctx, "http://127.0.0.1:1", "test", slog.New(slog.DiscardHandler))
+		b.ok(err)
+		ctx, span := tracer.Begin(b.ctx, tracing.Server, "request")
+		defer span.End() // nobody is told: the tracer is left open
+		b.ok(b.InTx(ctx, func(tx *repository.Store) error { return tx.Outbox.Add(ctx, newEvent(now)) }))
+		require.Equal(t, tracing.Parent(ctx), b.claim(1, now)[0].TraceParent)
+
+		b.ok(b.exec("UPDATE outbox SET trace_parent = NULL, due_at = occurred_at")) // as those of before the column
+		for _, e := range b.claim(2, now) {
+			require.Empty(t, e.TraceParent)
+		}
 	})
 }

@@ -21,6 +21,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"inventoryhub/internal/domain"
+	"inventoryhub/internal/tracing"
 )
 
 // Store gives access to all tables, one field each.
@@ -105,9 +106,16 @@ const maxTries = 5
 // one (deadlock, serialization, lock timeout) is run again from the start, so f must not act on anything but tx and variables that it
 // sets anew. It returns what f returned, or KindUnavailable when the database would not take it.
 func (s *Store) InTx(ctx context.Context, f func(tx *Store) error) error {
+	tries := 0
+	_, span := tracing.Begin(ctx, "transaction")
+	defer func() {
+		span.Set("tries", tries)
+		span.End()
+	}()
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 10*time.Millisecond, 200*time.Millisecond
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		tries++
 		err := s.inTxOnce(ctx, f)
 		if err != nil && !lostRace(err) {
 			err = backoff.Permanent(err)
