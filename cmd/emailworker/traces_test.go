@@ -192,7 +192,7 @@ func TestTraces_failure(t *testing.T) {
 	told := startCollector(t)
 	h := newHubOn(t, storetest.SQLiteURL(t), nil)
 	h.mails.on(jane, refuses(550))
-	api := h.startAPI("OTEL_EXPORTER_OTLP_ENDPOINT=" + told.url)
+	api := h.startAPI("OTEL_EXPORTER_OTLP_ENDPOINT="+told.url, "OTEL_SERVICE_NAME=shop")
 	h.invite(api, jane)
 	eventually(t, "the event was not put aside", func() bool { return h.count("outbox WHERE state = 'Dead'") == 1 })
 	api.stop()
@@ -200,6 +200,7 @@ func TestTraces_failure(t *testing.T) {
 	for _, name := range []string{"relay user.invited", "mail user.invited"} {
 		require.Len(t, named(spans, name), 1)
 		require.True(t, named(spans, name)[0].failed, name)
+		require.Equal(t, "shop", named(spans, name)[0].service, "the environment names the service")
 	}
 	require.NotContains(t, raw, "not now, or not ever")
 
