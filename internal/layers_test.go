@@ -32,7 +32,7 @@ const everyone = "everyone"
 // programs are the two commands, which wire what is below them.
 var programs = []string{
 	"internal/cloudevents", "internal/config", "internal/daemon", "internal/domain", "internal/email", "internal/httpapi", "internal/imagestore",
-	"internal/outbox", "internal/password", "internal/rabbitmq", "internal/repository", "internal/service", "internal/token",
+	"internal/outbox", "internal/password", "internal/rabbitmq", "internal/repository", "internal/service", "internal/token", "internal/tracing",
 }
 
 var ours = rules{
@@ -40,20 +40,21 @@ var ours = rules{
 		"cmd/api":         append(slices.Clone(programs), "internal/backup"),
 		"cmd/emailworker": programs,
 
-		"internal/httpapi": {"internal/service", "internal/domain"},
-		"internal/outbox":  {"internal/repository", "internal/domain"},
-		"internal/email":   {"internal/repository", "internal/domain"},
+		"internal/httpapi": {"internal/service", "internal/tracing", "internal/domain"},
+		"internal/outbox":  {"internal/repository", "internal/tracing", "internal/domain"},
+		"internal/email":   {"internal/repository", "internal/tracing", "internal/domain"},
 		"internal/backup":  {"internal/repository", "internal/imagestore", "internal/domain"},
 
 		"internal/service": {"internal/repository", "internal/token", "internal/password", "internal/imagestore", "internal/domain"},
 
-		"internal/repository":  {"internal/domain", "migrations"},
+		"internal/repository":  {"internal/domain", "internal/tracing", "migrations"},
 		"internal/token":       {"internal/domain"},
 		"internal/password":    {"internal/domain"},
 		"internal/imagestore":  {"internal/domain"},
 		"internal/cloudevents": {"internal/domain"},
 		"internal/daemon":      {"internal/domain"},
 		"internal/rabbitmq":    {},
+		"internal/tracing":     {},
 
 		"internal/domain": {},
 		"internal/config": {},
@@ -100,13 +101,16 @@ var ours = rules{
 		"github.com/joho/godotenv":                      {"internal/config"},
 		"github.com/spf13/cobra":                        {"cmd/api", "cmd/emailworker"},
 		"github.com/prometheus/client_golang":           {"cmd/api", "cmd/emailworker", "internal/daemon"},
+		"go.opentelemetry.io/otel":                      {"internal/tracing"},
+		"go.opentelemetry.io/proto/otlp":                {},
+		"google.golang.org/protobuf":                    {},
 		"golang.org/x/term":                             {"internal/daemon"},
 		"github.com/stretchr/testify":                   {"internal/storetest"},
 		"go.uber.org/goleak":                            {},
 		"github.com/emersion/go-smtp":                   {},
 		"github.com/getkin/kin-openapi":                 {},
 	},
-	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp", "github.com/getkin/kin-openapi"},
+	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp", "github.com/getkin/kin-openapi", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
 }
 
 // imports are what the files of one package import.

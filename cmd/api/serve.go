@@ -31,6 +31,7 @@ import (
 	"inventoryhub/internal/repository"
 	"inventoryhub/internal/service"
 	"inventoryhub/internal/token"
+	"inventoryhub/internal/tracing"
 )
 
 const (
@@ -44,6 +45,11 @@ const (
 func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {
 	log := daemon.NewLog(stderr, c.LogLevel, c.LogFormat)
 	now := time.Now
+	tracer, err := tracing.Open(ctx, c.OTLPEndpoint, "inventoryhub-api", log)
+	if err != nil {
+		return fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+	}
+	defer tracer.Close()
 
 	secret, err := signingSecret(c)
 	if err != nil {
@@ -68,7 +74,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	}
 	hasher := password.NewHasher()
 
-	relay, mail, err := newRelay(ctx, c, store, now, log)
+	relay, mail, err := newRelay(ctx, c, store, now, tracer, log)
 	if err != nil {
 		return err
 	}
@@ -80,7 +86,10 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	for _, name := range c.RequireFactor {
 		settings.RequireFactor = append(settings.RequireFactor, domain.Role(name))
 	}
-	metrics := newMetrics()
+	metrics, err := newMetrics(store)
+	if err != nil {
+		return err
+	}
 	var stopping atomic.Bool
 	handler, err := httpapi.New(httpapi.Services{
 		Auth:       service.NewAuth(store, tokens, vault, hasher, settings, now),
@@ -99,7 +108,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 			}
 			return nil
 		}},
-		Observe: metrics.observe, Now: now, Log: log,
+		Observe: metrics.observe, Tracer: tracer, Now: now, Log: log,
 	})
 	if err != nil {
 		return err
@@ -133,7 +142,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	}
 
 	server := &http.Server{
-		Handler: handler, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: metrics.watch(handler), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 75 * time.Second,
 		MaxHeaderBytes:               16 << 10,
 		DisableGeneralOptionsHandler: true, // net/http's answer to "OPTIONS *" would bear none of our headers
@@ -254,7 +263,7 @@ const (
 )
 
 // newRelay joins the outbox with the broker or, without one, with the mailer itself.
-func newRelay(ctx context.Context, c config.Config, store *repository.Store, now func() time.Time, log *slog.Logger) (*outbox.Relay, mailPath, error) {
+func newRelay(ctx context.Context, c config.Config, store *repository.Store, now func() time.Time, tracer *tracing.Tracer, log *slog.Logger) (*outbox.Relay, mailPath, error) {
 	var handler outbox.Handler
 	path, lease := mailPath{ready: func(context.Context) error { return nil }, close: func() {}}, mailLease
 	if c.RabbitMQURL != "" {
@@ -286,7 +295,7 @@ func newRelay(ctx context.Context, c config.Config, store *repository.Store, now
 			return nil, mailPath{}, err
 		}
 	}
-	relay := outbox.NewRelay(store, handler, lease, now, log)
+	relay := outbox.NewRelay(store, handler, lease, now, tracer, log)
 	store.OnOutbox(relay.Wake)
 	return relay, path, nil
 }
@@ -299,12 +308,18 @@ const republishAfter = 2 * time.Second
 
 // Handle publishes an event.
 func (h brokerHandler) Handle(ctx context.Context, e domain.Event, _ int) domain.Outcome {
+	ctx, span := tracing.BeginKind(ctx, tracing.Producer, "publish "+string(e.Type))
+	defer span.End()
+	span.Set("messaging.system", "rabbitmq")
+	span.Set("messaging.message.id", e.ID.String())
+	e.TraceParent = tracing.Parent(ctx)
 	body, err := cloudevents.Encode(e)
 	if err != nil {
 		return domain.Outcome{Verdict: domain.VerdictDead, Reason: err.Error()}
 	}
 	err = h.publisher.Publish(ctx, rabbitmq.Message{ID: e.ID.String(), Type: string(e.Type), ContentType: cloudevents.ContentType, Body: body, Time: e.At})
 	if err != nil {
+		span.Fail("not confirmed")
 		return domain.Outcome{Verdict: domain.VerdictRetry, After: republishAfter, Reason: err.Error()}
 	}
 	return domain.Outcome{Verdict: domain.VerdictDone}

@@ -16,6 +16,7 @@ import (
 	"inventoryhub/internal/email"
 	"inventoryhub/internal/rabbitmq"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 // work mails events until ctx ends.
@@ -24,6 +25,11 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 	if c.RabbitMQURL == "" {
 		return errors.New("RABBITMQ_URL must be set; without RabbitMQ the api mails by itself and no worker is needed")
 	}
+	tracer, err := tracing.Open(ctx, c.OTLPEndpoint, "inventoryhub-emailworker", log)
+	if err != nil {
+		return fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+	}
+	defer tracer.Close()
 	store, err := repository.Open(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
@@ -33,18 +39,25 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	w := worker{mailer: email.NewMailer(email.Config{
+	w := worker{tracer: tracer, mailer: email.NewMailer(email.Config{
 		Store: store, Sender: sender, AppURL: c.AppURL, From: c.MailFrom, MaxRetries: c.MailMaxRetries,
 		RetryDelay: c.MailRetryDelay, RetryMaxDelay: c.MailRetryMax, Now: time.Now, Log: log,
 	}), handled: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "mail_events_total", Help: "Events that were handled, by what became of them: done, retry, dead.",
 	}, []string{"outcome"})}
+	for _, outcome := range []string{"done", "retry", "dead"} {
+		w.handled.WithLabelValues(outcome) // so that the first one is seen as a rise from 0
+	}
 	consumer, err := rabbitmq.NewConsumer(broker(c, rabbitmq.Config{Logger: log}), w.handle)
 	if err != nil {
 		return fmt.Errorf("RABBITMQ_URL: %w", err)
 	}
 	if c.MetricsAddr != "" {
-		registry := daemon.NewRegistry()
+		pools, err := store.Pools()
+		if err != nil {
+			return err
+		}
+		registry := daemon.NewRegistry(pools)
 		registry.MustRegister(w.handled, queueDepth{consumer})
 		ready := func(ctx context.Context) error { return errors.Join(store.Ping(ctx), consumer.Ready()) }
 		if err := daemon.Watch(ctx, c.MetricsAddr, registry, ready, log); err != nil {
@@ -67,6 +80,7 @@ func broker(c config.Config, r rabbitmq.Config) rabbitmq.Config {
 // worker joins the queue with the mailer.
 type worker struct {
 	mailer  *email.Mailer
+	tracer  *tracing.Tracer
 	handled *prometheus.CounterVec
 }
 
@@ -76,7 +90,15 @@ func (w worker) handle(ctx context.Context, m rabbitmq.Message) rabbitmq.Decisio
 	if err != nil {
 		return w.count("dead", rabbitmq.Dead{Reason: err.Error()})
 	}
+	ctx, span := w.tracer.Continue(ctx, event.TraceParent, tracing.Consumer, "process "+string(event.Type))
+	defer span.End()
+	span.Set("messaging.system", "rabbitmq")
+	span.Set("messaging.message.id", event.ID.String())
 	outcome := w.mailer.Handle(ctx, event, m.Retries)
+	span.Set("verdict", outcome.Verdict.String())
+	if outcome.Verdict == domain.VerdictDead {
+		span.Fail("dead")
+	}
 	switch {
 	case outcome.Verdict == domain.VerdictDone:
 		return w.count("done", rabbitmq.Ack{})

@@ -38,6 +38,7 @@ type envelope struct {
 	Time            string           `json:"time"`
 	DataContentType string           `json:"datacontenttype"`
 	DataSchema      string           `json:"dataschema"`
+	TraceParent     string           `json:"traceparent,omitempty"` // the extension Distributed Tracing of CloudEvents
 	Data            json.RawMessage  `json:"data"`
 }
 
@@ -53,6 +54,7 @@ func Encode(e domain.Event) ([]byte, error) {
 		Time:            e.At.UTC().Format(time.RFC3339Nano),
 		DataContentType: dataContentType,
 		DataSchema:      schemaID(e.Type),
+		TraceParent:     e.TraceParent,
 		Data:            e.Data,
 	})
 	if err != nil {
@@ -106,7 +108,7 @@ func parse(body []byte) (domain.Event, error) {
 		// The schema's idea of a time is wider than Go's: it knows leap seconds, and offsets may lead out of RFC 3339's years.
 		return domain.Event{}, errors.New("event/time: format")
 	}
-	return domain.Event{ID: id, Type: t, Subject: subject, At: at.UTC(), Data: data}, nil
+	return domain.Event{ID: id, Type: t, Subject: subject, At: at.UTC(), Data: data, TraceParent: attr("traceparent")}, nil
 }
 
 // object reads one JSON object with exactly the keys that stand there: decoding into a struct would also take `ID` for `id`.

@@ -71,6 +71,21 @@ func TestEncode_attributes(t *testing.T) {
 	}, got)
 }
 
+// TestTraceParent: the trace travels as the attribute of CloudEvents' extension Distributed Tracing. What is no text is as good as none.
+func TestTraceParent(t *testing.T) {
+	e := event(t, domain.EventUserInvited, invited())
+	e.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	body, err := Encode(e)
+	require.NoError(t, err)
+	require.Contains(t, string(body), `"traceparent":"`+e.TraceParent+`"`)
+	got, err := Decode(body)
+	require.NoError(t, err)
+	require.Equal(t, e.TraceParent, got.TraceParent)
+	got, err = Decode([]byte(strings.Replace(string(body), `"`+e.TraceParent+`"`, "[1]", 1)))
+	require.NoError(t, err)
+	require.Empty(t, got.TraceParent)
+}
+
 // The schemas must know what domain knows: each type and each role.
 func TestSchemas_follow_domain(t *testing.T) {
 	files, err := os.ReadDir("schemas")

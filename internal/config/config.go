@@ -49,6 +49,7 @@ type Config struct {
 	RequireFactor   []string      `env:"REQUIRE_2FA_ROLES"`
 	TrustedProxies  []string      `env:"TRUSTED_PROXIES"`
 	MetricsAddr     string        `env:"METRICS_ADDR"`
+	OTLPEndpoint    string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       string        `env:"LOG_FORMAT"`
 }
@@ -204,6 +205,9 @@ func (c Config) checkHTTP() error {
 	}
 	if u, err := url.Parse(c.ImagesBaseURL); err != nil || (c.ImagesBaseURL != "" && (u.Host == "" || !hasScheme(c.ImagesBaseURL, "http", "https") || u.RawQuery != "" || u.Fragment != "")) {
 		return errors.New("IMAGES_BASE_URL must be an http:// or https:// address without query")
+	}
+	if u, err := url.Parse(c.OTLPEndpoint); err != nil || (c.OTLPEndpoint != "" && (u.Host == "" || !hasScheme(c.OTLPEndpoint, "http", "https") || u.User != nil || u.RawQuery != "" || u.Fragment != "")) {
+		return errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be an http:// or https:// address without user and query")
 	}
 	for _, origin := range c.CORSOrigins {
 		if u, err := url.Parse(origin); err != nil || u.Host == "" || origin != u.Scheme+"://"+u.Host || !hasScheme(origin, "http", "https") || strings.Contains(origin, "*") {

@@ -113,6 +113,7 @@ USER_RATE_LIMIT=600
 REQUIRE_2FA_ROLES=Admin, Manager
 TRUSTED_PROXIES=10.0.0.0/8,192.0.2.1,2001:db8::/32
 METRICS_ADDR=[::1]:9100
+OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318
 LOG_LEVEL=debug
 LOG_FORMAT=json
 `
@@ -147,6 +148,7 @@ func everythingLoaded() config.Config {
 		RequireFactor:   []string{"Admin", "Manager"},
 		TrustedProxies:  []string{"10.0.0.0/8", "192.0.2.1", "2001:db8::/32"},
 		MetricsAddr:     "[::1]:9100",
+		OTLPEndpoint:    "http://collector:4318",
 		LogLevel:        slog.LevelDebug,
 		LogFormat:       "json",
 	}
@@ -195,6 +197,7 @@ func TestLoad_wrong(t *testing.T) {
 	}{
 		{setting: "HTTP_ADDR", wrong: []string{"8080", "localhost", "http://localhost:8080", "::1:80"}},
 		{setting: "METRICS_ADDR", wrong: []string{"9100", "on"}},
+		{setting: "OTEL_EXPORTER_OTLP_ENDPOINT", wrong: []string{"collector:4318", "on", "grpc://collector:4317", "http://", "http://u:S3cret@collector", "http://collector?token=S3cret"}},
 		{setting: "DATABASE_URL", wrong: []string{"sqlite://", "sqlite:x", "data/hub.db", "mysql://u:S3cret@db/hub", "u:S3cret@db", "Postgres://u:S3cret@db"}},
 		{setting: "RABBITMQ_URL", wrong: []string{"mq:5672", "http://u:S3cret@mq", "amqp:S3cret"}},
 		{setting: "IMAGES_URL", wrong: []string{"data/images", "gs://bucket", "https://k:S3cret@bucket", "/srv/images"}},

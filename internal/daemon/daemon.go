@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -38,10 +39,14 @@ func IsTerminal(w io.Writer) bool {
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
-// NewRegistry makes a registry for Prometheus that tells of the process and the Go runtime already.
-func NewRegistry() *prometheus.Registry {
+// NewRegistry makes a registry for Prometheus that tells of the process, the Go runtime, the build and the named pools of
+// database connections already.
+func NewRegistry(pools map[string]*sql.DB) *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewBuildInfoCollector())
+	for name, pool := range pools {
+		r.MustRegister(collectors.NewDBStatsCollector(pool, name))
+	}
 	return r
 }
 

@@ -19,6 +19,9 @@ const (
 	DeliveryDropped  DeliveryState = "Dropped"  // final: no longer wanted before it could be sent
 )
 
+// DeliveryStates are all states of a delivery.
+var DeliveryStates = []DeliveryState{DeliverySending, DeliveryAccepted, DeliveryRetrying, DeliverySent, DeliveryFailed, DeliveryDropped}
+
 // Delivery is the record of one event's mail. There is at most one per event, whatever the broker repeats.
 type Delivery struct {
 	EventID     uuid.UUID `gorm:"primaryKey"`
@@ -46,6 +49,19 @@ const (
 	// VerdictDead puts it aside, for an operator to look at.
 	VerdictDead
 )
+
+// String gives the verdict in a word.
+func (v Verdict) String() string {
+	switch v {
+	case VerdictDone:
+		return "done"
+	case VerdictRetry:
+		return "retry"
+	case VerdictDead:
+		return "dead"
+	}
+	return "none"
+}
 
 // Outcome is the answer of whoever handles an event to the queue it came from.
 type Outcome struct {

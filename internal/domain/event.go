@@ -27,6 +27,8 @@ type Event struct {
 	Subject uuid.UUID // the user it is about, or whom it is for
 	At      time.Time
 	Data    json.RawMessage // one of the structs below, by Type
+	// TraceParent joins it to the trace in which it happened (W3C Trace Context, traceparent); empty if that is not traced.
+	TraceParent string
 }
 
 // UserInvited is the data of a [EventUserInvited]. The token is secret: it opens the account.

@@ -14,6 +14,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 const (
@@ -147,7 +148,7 @@ func (h *handling) run(ctx context.Context) domain.Outcome {
 	}
 	sending, cancel := linger(ctx)
 	defer cancel()
-	receipt, err := h.cfg.Sender.Send(sending, mail)
+	receipt, err := h.send(sending, mail)
 	if err != nil {
 		return h.notTaken(ctx, asSendError(err, mail.secret), accepted)
 	}
@@ -155,6 +156,19 @@ func (h *handling) run(ctx context.Context) domain.Outcome {
 		return h.sent(ctx, "mail sent")
 	}
 	return h.accepted(ctx, receipt)
+}
+
+// send hands the mail to the provider. The span of it tells neither the address nor what the provider said, which may quote it.
+func (h *handling) send(ctx context.Context, mail Mail) (Receipt, error) {
+	ctx, span := tracing.BeginKind(ctx, tracing.Client, "mail "+string(h.event.Type))
+	defer span.End()
+	span.Set("event.id", h.event.ID.String())
+	span.Set("attempt", h.delivery.Attempts)
+	receipt, err := h.cfg.Sender.Send(ctx, mail)
+	if err != nil {
+		span.Fail("not taken")
+	}
+	return receipt, err
 }
 
 // unwanted says why the mail makes no sense any more, and nothing if it does.

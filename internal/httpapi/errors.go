@@ -78,6 +78,7 @@ func (a *api) writeError(c *gin.Context, err error) {
 		c.Header("WWW-Authenticate", "Bearer")
 	}
 	a.noteRefusal(c, status)
+	c.Set(keyRefused, body.Errors)
 	if status >= http.StatusInternalServerError {
 		a.log.LogAttrs(c.Request.Context(), slog.LevelError, "request failed", slog.String("method", loggedMethod(c)), slog.String("route", c.FullPath()),
 			slog.Int("status", status), slog.String("requestId", requestID(c)), slog.Any("error", err))

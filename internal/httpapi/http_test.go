@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -597,15 +599,19 @@ func TestObserve(t *testing.T) {
 	t.Parallel()
 	var seen []string
 	s := embedded(t, func(c *setup) {
-		c.Observe = func(method, route string, status int, took time.Duration) {
-			require.Positive(t, took)
-			seen = append(seen, fmt.Sprintf("%s %s %d", method, route, status))
+		c.Observe = func(o httpapi.Observed) {
+			require.Positive(t, o.Took)
+			seen = append(seen, fmt.Sprintf("%s %s %d %v", o.Method, o.Route, o.Status, slices.Sorted(maps.Keys(o.Refused))))
 		}
 	})
 	s.as(domain.RoleUser).get("/users/" + uuid.NewString())
 	s.anonymous().get("/secret/path")
 	s.anonymous().post("/auth/login", "{")
-	require.Equal(t, []string{"GET /users/:id 404", "GET  404", "POST /auth/login 400"}, seen)
+	s.anonymous().post("/auth/login", `{"email": "nobody@example.com", "password": "wrong"}`)
+	s.anonymous().get("/healthz")
+	require.Equal(t, []string{
+		"GET /users/:id 404 [id]", "GET  404 [request]", "POST /auth/login 400 [request]", "POST /auth/login 401 [credentials]", "GET /healthz 200 []",
+	}, seen)
 }
 
 // FuzzQuery asks every list with a query string: it is answered or refused, but never fails.

@@ -17,11 +17,13 @@ import (
 	"github.com/google/uuid"
 
 	"inventoryhub/internal/domain"
+	"inventoryhub/internal/tracing"
 )
 
 const (
 	headerRequestID = "X-Request-Id"
 	keyActor        = "actor"
+	keyRefused      = "refused"
 )
 
 var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -52,6 +54,30 @@ func harden(next http.Handler) http.Handler {
 
 func requestID(c *gin.Context) string { return c.Writer.Header().Get(headerRequestID) }
 
+// traceRequest begins a trace with each request, and believes nobody's traceparent: a stranger could join traces of others, or have every
+// request recorded that the operator chose to leave out. Those who ask for the server's health come too often to be worth one.
+func (a *api) traceRequest(c *gin.Context) {
+	if c.FullPath() == "/healthz" || c.FullPath() == "/readyz" {
+		return
+	}
+	name := loggedMethod(c)
+	if c.FullPath() != "" {
+		name += " " + c.FullPath()
+	}
+	ctx, span := a.Tracer.Begin(c.Request.Context(), tracing.Server, name)
+	defer span.End()
+	c.Request = c.Request.WithContext(ctx)
+	c.Next()
+	status := c.Writer.Status()
+	span.Set("http.request.method", loggedMethod(c))
+	span.Set("http.route", c.FullPath())
+	span.Set("http.response.status_code", status)
+	span.Set("request.id", requestID(c))
+	if status >= http.StatusInternalServerError {
+		span.Fail("server error")
+	}
+}
+
 // logRequest writes one line for each request, when it is done.
 func (a *api) logRequest(c *gin.Context) {
 	start := time.Now()
@@ -63,8 +89,12 @@ func (a *api) logRequest(c *gin.Context) {
 	if actor, ok := c.Get(keyActor); ok {
 		attrs = append(attrs, slog.String("userId", actor.(domain.Actor).ID.String()))
 	}
+	if trace := tracing.ID(c.Request.Context()); trace != "" {
+		attrs = append(attrs, slog.String("traceId", trace))
+	}
 	a.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
-	a.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), time.Since(start))
+	refused, _ := c.Value(keyRefused).(domain.Fields)
+	a.observe(Observed{Method: c.Request.Method, Route: c.FullPath(), Status: c.Writer.Status(), Took: time.Since(start), Refused: refused})
 }
 
 // loggedMethod gives the method of a request, unless the caller made it up: then it may be any text, a misplaced token too. The word for those is

@@ -14,6 +14,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/service"
+	"inventoryhub/internal/tracing"
 )
 
 // Services are the use cases that the routes call.
@@ -37,9 +38,19 @@ type Config struct {
 	UserRateLimit  int      // requests a minute of one signed-in user, with all sessions and API keys; 0 is off
 	Ready          []func(context.Context) error
 	// Observe is told of every request, by the pattern of its route; it may be nil.
-	Observe func(method, route string, status int, took time.Duration)
+	Observe func(Observed)
+	Tracer  *tracing.Tracer // begins a trace with each request; nil is off
 	Now     func() time.Time
 	Log     *slog.Logger
+}
+
+// Observed is what is told of a request when it is done.
+type Observed struct {
+	Method  string // as the caller sent it; it may be any text when there is no Route
+	Route   string // the pattern, such as /users/:id; empty for a path that no route has
+	Status  int    // 499 for a caller who did not wait
+	Took    time.Duration
+	Refused domain.Fields // what an answer of 4xx or 5xx said, by the field; nil for all others
 }
 
 // api is what all routes share. Each group of handlers holds the one service that it calls.
@@ -144,7 +155,7 @@ func New(s Services, c Config) (http.Handler, error) {
 	if err := e.SetTrustedProxies(c.TrustedProxies); err != nil {
 		return nil, err
 	}
-	e.Use(a.logRequest, a.recoverPanic)
+	e.Use(a.traceRequest, a.logRequest, a.recoverPanic)
 	routes := a.routes()
 	astray := a.handle(func(c *gin.Context) error { return lost(c, routes) })
 	e.NoRoute(astray)
@@ -250,8 +261,8 @@ func (a *api) handle(h func(*gin.Context) error) gin.HandlerFunc {
 	}
 }
 
-func (a *api) observe(method, route string, status int, took time.Duration) {
+func (a *api) observe(o Observed) {
 	if a.Observe != nil {
-		a.Observe(method, route, status, took)
+		a.Observe(o)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 // Handler takes an event over and says what the outbox has to do with it. retries is how many are spent on it so far. It may be
@@ -35,14 +36,15 @@ type Relay struct {
 	handler Handler
 	lease   time.Duration
 	now     func() time.Time
+	tracer  *tracing.Tracer
 	log     *slog.Logger
 	wake    chan struct{}
 }
 
 // NewRelay makes a relay, which does nothing before [Relay.Run]. An event belongs to the relay that claimed it for the lease, which must be
 // longer than the handler takes; after a crash others wait for its end.
-func NewRelay(store *repository.Store, handler Handler, lease time.Duration, now func() time.Time, log *slog.Logger) *Relay {
-	return &Relay{store: store, handler: handler, lease: lease, now: now, log: log, wake: make(chan struct{}, 1)}
+func NewRelay(store *repository.Store, handler Handler, lease time.Duration, now func() time.Time, tracer *tracing.Tracer, log *slog.Logger) *Relay {
+	return &Relay{store: store, handler: handler, lease: lease, now: now, tracer: tracer, log: log, wake: make(chan struct{}, 1)}
 }
 
 // Wake makes the relay look at the outbox now. It never blocks.
@@ -125,7 +127,14 @@ func (r *Relay) rest(ctx context.Context) {
 
 // carry hands one event over and writes down what became of it. If that cannot be written the event comes again when its lease ends.
 func (r *Relay) carry(ctx context.Context, e repository.QueuedEvent) {
+	ctx, span := r.tracer.Continue(ctx, e.TraceParent, tracing.Internal, "relay "+string(e.Type))
+	defer span.End()
+	span.Set("event.id", e.ID.String())
 	outcome := r.handle(ctx, e)
+	span.Set("verdict", outcome.Verdict.String())
+	if outcome.Verdict == domain.VerdictDead {
+		span.Fail("dead")
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
 	defer cancel()
 	var err error

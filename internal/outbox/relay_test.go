@@ -130,7 +130,7 @@ func (w *world) logged() string {
 
 // start runs a relay on a store until stop is called, which waits for its end, or the test ends.
 func (w *world) start(store *repository.Store, h outbox.Handler) (relay *outbox.Relay, stop func()) {
-	relay = outbox.NewRelay(store, h, lease, w.now, slog.New(slog.NewTextHandler(w, nil)))
+	relay = outbox.NewRelay(store, h, lease, w.now, nil, slog.New(slog.NewTextHandler(w, nil)))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

@@ -48,6 +48,22 @@ func (t Deliveries) ByEvent(ctx context.Context, event uuid.UUID) (domain.Delive
 	return d, nil
 }
 
+// Count tells how many mails are in each state; a state that none is in is missing.
+func (t Deliveries) Count(ctx context.Context) (map[domain.DeliveryState]int64, error) {
+	var rows []struct {
+		State domain.DeliveryState
+		N     int64
+	}
+	if err := t.read.WithContext(ctx).Model(&domain.Delivery{}).Select("state, COUNT(*) AS n").Group("state").Scan(&rows).Error; err != nil {
+		return nil, fail("count deliveries", err)
+	}
+	counts := map[domain.DeliveryState]int64{}
+	for _, r := range rows {
+		counts[r.State] = r.N
+	}
+	return counts, nil
+}
+
 // Save writes what became of a mail that the caller had claimed.
 func (t Deliveries) Save(ctx context.Context, d domain.Delivery) error {
 	err := t.write.WithContext(ctx).Model(&domain.Delivery{}).Where("event_id = ?", d.EventID).UpdateColumns(map[string]any{

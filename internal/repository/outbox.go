@@ -9,6 +9,7 @@ import (
 	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
+	"inventoryhub/internal/tracing"
 )
 
 // Outbox is the table of events that must still be announced. A row is written by the transaction that made the
@@ -44,6 +45,8 @@ type outboxRow struct {
 	DueAt      time.Time
 	LastError  string
 	SentAt     *time.Time
+	// TraceParent joins what is done about the event later to the trace that wrote it down.
+	TraceParent string
 }
 
 // TableName is the table's name for GORM.
@@ -51,14 +54,16 @@ func (outboxRow) TableName() string { return "outbox" }
 
 func (r outboxRow) event() QueuedEvent {
 	return QueuedEvent{
-		Event:   domain.Event{ID: r.ID, Type: r.Type, Subject: r.Subject, At: r.OccurredAt, Data: json.RawMessage(r.Data)},
+		Event:   domain.Event{ID: r.ID, Type: r.Type, Subject: r.Subject, At: r.OccurredAt, Data: json.RawMessage(r.Data), TraceParent: r.TraceParent},
 		Retries: r.Retries, DueAt: r.DueAt, LastError: r.LastError,
 	}
 }
 
-// Add writes an event down, to be announced after the transaction.
+// Add writes an event down, to be announced after the transaction. Its trace is the one of ctx.
 func (t *Outbox) Add(ctx context.Context, e domain.Event) error {
-	row := outboxRow{ID: e.ID, Type: e.Type, Subject: e.Subject, Data: string(e.Data), OccurredAt: e.At, State: outboxPending, DueAt: e.At}
+	row := outboxRow{
+		ID: e.ID, Type: e.Type, Subject: e.Subject, Data: string(e.Data), OccurredAt: e.At, State: outboxPending, DueAt: e.At, TraceParent: tracing.Parent(ctx),
+	}
 	if err := t.write.WithContext(ctx).Create(&row).Error; err != nil {
 		return fail("write outbox", err)
 	}
@@ -119,6 +124,32 @@ func (t *Outbox) ListDead(ctx context.Context) ([]QueuedEvent, error) {
 		events[i] = r.event()
 	}
 	return events, nil
+}
+
+// Backlog is what the outbox still holds.
+type Backlog struct {
+	Pending int64
+	Dead    int64
+	Oldest  *time.Time // when the oldest pending event happened; nil if none is pending
+}
+
+// Backlog counts what the outbox still holds.
+func (t *Outbox) Backlog(ctx context.Context) (Backlog, error) {
+	var b Backlog
+	for state, n := range map[string]*int64{outboxPending: &b.Pending, outboxDead: &b.Dead} {
+		if err := t.read.WithContext(ctx).Model(&outboxRow{}).Where("state = ?", state).Count(n).Error; err != nil {
+			return Backlog{}, fail("count outbox", err)
+		}
+	}
+	var oldest []time.Time
+	err := t.read.WithContext(ctx).Model(&outboxRow{}).Where("state = ?", outboxPending).Order("occurred_at").Limit(1).Pluck("occurred_at", &oldest).Error
+	if err != nil {
+		return Backlog{}, fail("find the oldest event", err)
+	}
+	if len(oldest) > 0 {
+		b.Oldest = &oldest[0]
+	}
+	return b, nil
 }
 
 // Requeue gives a dead event, or all of them for uuid.Nil, all its tries again and says how many there were.

@@ -1,6 +1,7 @@
 package repository_test
 
 import (
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 func eventIDs(events []repository.QueuedEvent) []uuid.UUID {
@@ -317,5 +319,65 @@ func TestDeliveries_ReleaseAll_Purge(t *testing.T) {
 		require.True(t, mine)
 		b.ok(b.Deliveries.Purge(b.ctx, now.Add(time.Second)))
 		require.Equal(t, []string{young.ID.String()}, b.strings("SELECT event_id FROM deliveries"))
+	})
+}
+
+func TestOutbox_Backlog(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		backlog, err := b.Outbox.Backlog(b.ctx)
+		b.ok(err)
+		require.Equal(t, repository.Backlog{}, backlog)
+
+		sent, dead := b.event(now.Add(-2*time.Hour)), b.event(now.Add(-time.Hour))
+		oldest := b.event(now.Add(time.Second))
+		b.event(now.Add(time.Minute))
+		b.claim(4, now.Add(time.Minute))
+		b.ok(b.Outbox.Sent(b.ctx, sent.ID, now))
+		b.ok(b.Outbox.Dead(b.ctx, dead.ID, "malformed"))
+		b.ok(b.Outbox.Retry(b.ctx, oldest.ID, 1, now.Add(time.Hour), "no route"))
+		backlog, err = b.Outbox.Backlog(b.ctx)
+		b.ok(err)
+		require.Equal(t, repository.Backlog{Pending: 2, Dead: 1, Oldest: &oldest.At}, backlog)
+	})
+}
+
+func TestDeliveries_Count(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		counts, err := b.Deliveries.Count(b.ctx)
+		b.ok(err)
+		require.Empty(t, counts)
+		want := map[domain.DeliveryState]int64{}
+		for i, state := range domain.DeliveryStates { // the schema takes each of them
+			for range i + 1 {
+				d, _, err := b.Deliveries.Claim(b.ctx, newEvent(now), now, time.Minute)
+				b.ok(err)
+				d.State = state
+				b.ok(b.Deliveries.Save(b.ctx, d))
+				want[state]++
+			}
+		}
+		counts, err = b.Deliveries.Count(b.ctx)
+		b.ok(err)
+		require.Equal(t, want, counts)
+	})
+}
+
+// TestOutbox_trace: what is done about an event later belongs to the trace that wrote it down.
+func TestOutbox_trace(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		b.event(now)
+		require.Empty(t, b.claim(1, now)[0].TraceParent)
+
+		tracer, err := tracing.Open(b.ctx, "http://127.0.0.1:1", "test", slog.New(slog.DiscardHandler))
+		b.ok(err)
+		ctx, span := tracer.Begin(b.ctx, tracing.Server, "request")
+		defer span.End() // nobody is told: the tracer is left open
+		b.ok(b.InTx(ctx, func(tx *repository.Store) error { return tx.Outbox.Add(ctx, newEvent(now)) }))
+		require.Equal(t, tracing.Parent(ctx), b.claim(1, now)[0].TraceParent)
+
+		b.ok(b.exec("UPDATE outbox SET trace_parent = NULL, due_at = occurred_at")) // as those of before the column
+		for _, e := range b.claim(2, now) {
+			require.Empty(t, e.TraceParent)
+		}
 	})
 }

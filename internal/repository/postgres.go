@@ -75,6 +75,9 @@ func postgresConn(config pgx.ConnConfig, conns int) (*gorm.DB, *sql.DB, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fail("open the database", err), pool.Close())
 	}
+	if err := traceStatements(db); err != nil {
+		return nil, nil, errors.Join(err, pool.Close())
+	}
 	return db, pool, nil
 }
 

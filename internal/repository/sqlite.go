@@ -105,6 +105,9 @@ func sqliteConn(path, txlock string, conns int) (*gorm.DB, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database: %w", err), pool.Close())
 	}
+	if err := traceStatements(db); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
 	return db, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"gorm.io/gorm/logger"
 
 	"inventoryhub/internal/domain"
+	"inventoryhub/internal/tracing"
 )
 
 // Store gives access to all tables, one field each.
@@ -43,6 +44,7 @@ type Store struct {
 	read, write *gorm.DB
 	closers     []func() error
 	wake        func() // tells whoever relays the outbox that a row was committed
+	retried     func() // tells whoever counts them that a transaction is run again
 }
 
 // table is what every part of a Store works on. Inside a transaction both are the transaction. Outside they differ
@@ -104,15 +106,26 @@ const maxTries = 5
 // one (deadlock, serialization, lock timeout) is run again from the start, so f must not act on anything but tx and variables that it
 // sets anew. It returns what f returned, or KindUnavailable when the database would not take it.
 func (s *Store) InTx(ctx context.Context, f func(tx *Store) error) error {
+	tries := 0
+	_, span := tracing.Begin(ctx, "transaction")
+	defer func() {
+		span.Set("tries", tries)
+		span.End()
+	}()
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 10*time.Millisecond, 200*time.Millisecond
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		tries++
 		err := s.inTxOnce(ctx, f)
 		if err != nil && !lostRace(err) {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(pause), backoff.WithMaxTries(maxTries))
+	}, backoff.WithBackOff(pause), backoff.WithMaxTries(maxTries), backoff.WithNotify(func(error, time.Duration) {
+		if s.retried != nil {
+			s.retried()
+		}
+	}))
 	if err != nil {
 		return fail("transaction", err)
 	}
@@ -150,6 +163,26 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 // OnOutbox registers what is called after a transaction that added to the outbox was committed. It must not block. To be
 // called before the store is used.
 func (s *Store) OnOutbox(wake func()) { s.wake = wake }
+
+// OnRetry registers what is called before a transaction that lost to another one is run again. To be called before the store is used.
+func (s *Store) OnRetry(retried func()) { s.retried = retried }
+
+// Pools gives the pools of connections by their names, for those who watch how full they are: "postgres", or "sqlite_read" and
+// "sqlite_write". Statements go through the store.
+func (s *Store) Pools() (map[string]*sql.DB, error) {
+	handles := map[string]*gorm.DB{"postgres": s.write}
+	if s.Embedded() {
+		handles = map[string]*gorm.DB{"sqlite_read": s.read, "sqlite_write": s.write}
+	}
+	pools := map[string]*sql.DB{}
+	for name, db := range handles {
+		var err error
+		if pools[name], err = db.DB(); err != nil {
+			return nil, fmt.Errorf("the pool of connections: %w", err)
+		}
+	}
+	return pools, nil
+}
 
 // gormConfig is shared by both engines. PrepareStmt stays off: pgx caches statements by itself, and inside transactions
 // database/sql would prepare each one anew.

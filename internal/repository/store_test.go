@@ -104,7 +104,7 @@ func TestOpen_manyProcessesAtOnce(t *testing.T) {
 				require.Empty(t, said)
 			}
 			b := newBase(t, url)
-			require.Equal(t, []string{"0", "1", "2", "3", "4"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
+			require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
 			b.user("jane", domain.RoleUser)
 		})
 	}
@@ -128,7 +128,7 @@ func TestOpen_killedAtIt(t *testing.T) {
 				_ = cmd.Wait()
 				b := newBase(t, url)
 				b.user("jane", domain.RoleUser)
-				require.Equal(t, []string{"0", "1", "2", "3", "4"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
+				require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
 			}
 		})
 	}
@@ -526,7 +526,8 @@ func TestInTx_givesUp(t *testing.T) {
 	t.Parallel()
 	b := newBase(t, storetest.PostgresURL(t)+"&lock_timeout=30")
 	u := b.user("jane", domain.RoleUser)
-	tries := 0
+	tries, retries := 0, 0
+	b.OnRetry(func() { retries++ })
 	b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
 		_, err := tx.Users.Lock(b.ctx, u.ID)
 		b.ok(err)
@@ -542,6 +543,7 @@ func TestInTx_givesUp(t *testing.T) {
 		return nil
 	}))
 	require.Equal(t, 5, tries)
+	require.Equal(t, 4, retries)
 	require.Zero(t, b.count("outbox"))
 }
 
