@@ -13,8 +13,8 @@ import (
 	"inventoryhub/internal/token"
 )
 
-// commandLine is how the audit log names the operator.
-var commandLine = domain.Stranger("command line")
+// CommandLine is the operator as an actor, who has an Admin's rights, and no user: the audit log has the address "command line".
+func CommandLine() domain.Actor { return domain.Actor{Role: domain.RoleAdmin, Address: "command line"} }
 
 // Operator is whoever can run commands on the server itself. No role stands above them, so that there is a way out when
 // the last Admin is gone or an Admin's account was stolen.
@@ -71,7 +71,7 @@ func (s *Operator) CreateAdmin(ctx context.Context, email, pass string) (generat
 			return err
 		}
 		user.Activate(username, hash, now)
-		note(tx, commandLine, domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": email, "role": user.Role}, now)
+		note(tx, CommandLine(), domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": email, "role": user.Role}, now)
 		return tx.Users.Create(ctx, user)
 	})
 	return generated, err
@@ -126,7 +126,7 @@ func (s *Operator) ResetPassword(ctx context.Context, email, pass string) (gener
 	}
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
 		now := s.clock.now()
-		note(tx, commandLine, domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
+		note(tx, CommandLine(), domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
 		return savePassword(ctx, tx, user.ID, uuid.Nil, hash, now)
 	})
 	return generated, err
@@ -141,7 +141,7 @@ func (s *Operator) RemoveFactor(ctx context.Context, email string) error {
 			return err
 		}
 		now := s.clock.now()
-		note(tx, commandLine, domain.AuditFactorDisabled, "user", user.ID.String(), nil, now)
+		note(tx, CommandLine(), domain.AuditFactorDisabled, "user", user.ID.String(), nil, now)
 		if err := tx.Factors.Remove(ctx, user.ID); err != nil {
 			return err
 		}
@@ -156,7 +156,7 @@ func (s *Operator) Remove(ctx context.Context, email string) error {
 		if err != nil {
 			return err
 		}
-		return remove(ctx, tx, commandLine, user, s.clock.now())
+		return remove(ctx, tx, CommandLine(), user, s.clock.now())
 	})
 }
 
@@ -172,7 +172,7 @@ func (s *Operator) RepairStock(ctx context.Context, product uuid.UUID) (delta in
 		if delta, err = tx.Stock.Settle(ctx, product, "reconciled: the ledger did not add up to the quantity", now); err != nil || delta == 0 {
 			return err
 		}
-		note(tx, commandLine, domain.AuditStockRepaired, "product", product.String(), domain.AuditDetails{"delta": delta}, now)
+		note(tx, CommandLine(), domain.AuditStockRepaired, "product", product.String(), domain.AuditDetails{"delta": delta}, now)
 		return nil
 	})
 	return delta, err

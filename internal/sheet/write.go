@@ -45,6 +45,23 @@ func OrderTable() Table[domain.Order] {
 	}
 }
 
+// MovementTable is for lines of the ledger, each with the username of who made it; it is empty for the command line.
+func MovementTable() Table[domain.Movement] {
+	return Table[domain.Movement]{
+		[]string{"id", "itemId", "delta", "quantityAfter", "reason", "orderId", "user", "note", "createdAt"},
+		func(m domain.Movement) []string {
+			order := ""
+			if m.OrderID != nil {
+				order = m.OrderID.String()
+			}
+			return []string{
+				m.ID.String(), m.ProductID.String(), number(m.Delta), number(m.QuantityAfter), string(m.Reason), order, guardOptional(m.Username), guard(m.Note),
+				domain.Stamp(m.CreatedAt),
+			}
+		},
+	}
+}
+
 // Write writes a file of things (RFC 4180) as they come in batches: the names of the columns before the first one, which may be empty. It returns what
 // batches returns, and to batches what w does.
 func (t Table[T]) Write(w io.Writer, batches func(write func([]T) error) error) error {
