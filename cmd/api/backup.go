@@ -114,8 +114,8 @@ func restoreCommand(load loader) *cobra.Command {
 	var resend bool
 	cmd := &cobra.Command{
 		Use: "restore FILE", Short: "Fill an empty database, and the pictures, from a backup", Args: cobra.ExactArgs(1),
-		Long: "Fill an empty database, of either kind, and the pictures, from a backup; - is stdin.\n\n" +
-			"All of it is restored and checked, or nothing. Everybody has to log in again. Mails that waited when the backup was taken are not sent, since they may\n" +
+		Long: "Fill an empty database, and the pictures, from a backup.\n\n" +
+			"The database may be of either kind, and - is stdin. All of it is restored and checked, or nothing. Everybody has to log in again. Mails that waited when the backup was taken are not sent, since they may\n" +
 			"have been sent after it: whoever was invited by one is invited again. With --resend-pending they are sent, some perhaps for the second time.\n" +
 			"Second factors work with the JWT_SECRET that the backup's server had.",
 		Example: "  api restore /var/backups/inventoryhub.tar.gz\n  DATABASE_URL=postgres://... api restore - < inventoryhub.tar.gz",
