@@ -36,7 +36,7 @@ func newCommand(environ []string) *cobra.Command {
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(serveCommand, adminCommand(load), usersCommand(load), stockCommand(load), auditCommand(load),
-		importCommand(load), exportCommand(load), backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
+		seedCommand(load), importCommand(load), exportCommand(load), backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
 	for _, group := range root.Commands() {
 		if group.HasSubCommands() { // cobra would answer an unknown one with the help and a status of 0
 			group.Args, group.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

@@ -52,29 +52,35 @@ func (s *Operator) FirstAdmin(ctx context.Context, email, pass string) (made boo
 // CreateAdmin makes an active Admin whose username is the part of the email before the @. With an empty password it makes one up,
 // which it gives back. It returns KindInvalid on `email` and `password`, and KindConflict if either name is taken.
 func (s *Operator) CreateAdmin(ctx context.Context, email, pass string) (generated string, err error) {
-	if !domain.IsEmail(email) {
-		return "", domain.Invalid("email", "The email is not valid")
+	_, generated, err = s.CreateUser(ctx, Invitee{Email: email, FirstName: "Admin", LastName: "Admin", Role: domain.RoleAdmin}, pass)
+	return generated, err
+}
+
+// CreateUser is [Operator.CreateAdmin] for a user of any role. The names and the role are taken as they are.
+func (s *Operator) CreateUser(ctx context.Context, in Invitee, pass string) (user domain.User, generated string, err error) {
+	if !domain.IsEmail(in.Email) {
+		return domain.User{}, "", domain.Invalid("email", "The email is not valid")
 	}
 	now := s.clock.now()
-	user := domain.NewDraft(email, "Admin", "Admin", domain.RoleAdmin, now)
+	user = domain.NewDraft(in.Email, in.FirstName, in.LastName, in.Role, now)
 	pass, generated, err = s.choose(pass, user)
 	if err != nil {
-		return "", err
+		return domain.User{}, "", err
 	}
 	hash, err := s.hasher.Hash(ctx, pass)
 	if err != nil {
-		return "", err
+		return domain.User{}, "", err
 	}
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
-		username, err := freeUsername(ctx, tx, email)
+		username, err := freeUsername(ctx, tx, in.Email)
 		if err != nil {
 			return err
 		}
 		user.Activate(username, hash, now)
-		note(tx, CommandLine(), domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": email, "role": user.Role}, now)
+		note(tx, CommandLine(), domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": in.Email, "role": user.Role}, now)
 		return tx.Users.Create(ctx, user)
 	})
-	return generated, err
+	return user, generated, err
 }
 
 // freeUsername makes a username from an email: its local part as far as it is allowed in one, with a number if someone has it.
