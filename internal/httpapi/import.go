@@ -65,7 +65,7 @@ func readImport(c *gin.Context, faults *domain.Faults) ([]byte, error) {
 	found := false
 	for n := 0; ; n++ {
 		part, err := form.NextPart()
-		if err == io.EOF { // as it is; wrapped, it stands for a form without its end
+		if err == io.EOF { //nolint:errorlint // as it is; wrapped, it stands for a form without its end
 			break
 		}
 		if err != nil {

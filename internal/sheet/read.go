@@ -31,7 +31,7 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 			return err
 		}
 		from := bufio.NewReader(file)
-		if _, err := from.Peek(1); err == io.EOF {
+		if _, err := from.Peek(1); errors.Is(err, io.EOF) {
 			return yield(fileFault("The file is empty"))
 		}
 		if mark, _ := from.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
@@ -41,7 +41,7 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 		s.csv.FieldsPerRecord, s.csv.ReuseRecord = -1, true
 		columns, err := s.next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return yield(fileFault("The file names no columns"))
 		case err != nil:
 			return s.broken(err, yield)
@@ -52,7 +52,7 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 		for rows := 0; ; rows++ {
 			cells, err := s.next()
 			switch {
-			case err == io.EOF:
+			case errors.Is(err, io.EOF):
 				return nil
 			case err != nil:
 				return s.broken(err, yield) // what follows would be guessed
@@ -81,7 +81,7 @@ type reader struct {
 // next gives the cells of the next row. The reader leaves empty lines out, which a spreadsheet counts as rows.
 func (s *reader) next() ([]string, error) {
 	cells, err := s.csv.Read()
-	line := s.nextLine
+	var line int
 	var broken *csv.ParseError
 	switch {
 	case errors.As(err, &broken):
