@@ -37,12 +37,14 @@ var programs = []string{
 
 var ours = rules{
 	arrows: map[string][]string{
-		"cmd/api":         append(slices.Clone(programs), "internal/backup"),
+		"cmd/api":         append(slices.Clone(programs), "internal/backup", "internal/demo", "internal/sheet"),
 		"cmd/emailworker": programs,
 
-		"internal/httpapi": {"internal/service", "internal/tracing", "internal/domain"},
+		"internal/httpapi": {"internal/service", "internal/sheet", "internal/tracing", "internal/domain"},
 		"internal/outbox":  {"internal/repository", "internal/tracing", "internal/domain"},
 		"internal/email":   {"internal/repository", "internal/tracing", "internal/domain"},
+		"internal/sheet":   {"internal/service", "internal/domain"},
+		"internal/demo":    {"internal/service", "internal/repository", "internal/password", "internal/imagestore", "internal/domain"},
 		"internal/backup":  {"internal/repository", "internal/imagestore", "internal/domain"},
 
 		"internal/service": {"internal/repository", "internal/token", "internal/password", "internal/imagestore", "internal/domain"},

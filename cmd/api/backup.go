@@ -86,7 +86,7 @@ func rowsOf(m backup.Manifest) (rows int64) {
 func writeWhole(ctx context.Context, path string, write func(context.Context, io.Writer) error) (err error) {
 	part, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.part") // made with mode 0600
 	if err != nil {
-		return fmt.Errorf("write the backup: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	defer func() {
 		if err != nil {
@@ -97,14 +97,14 @@ func writeWhole(ctx context.Context, path string, write func(context.Context, io
 		return errors.Join(err, part.Close())
 	}
 	if err := errors.Join(part.Sync(), part.Close()); err != nil {
-		return fmt.Errorf("write the backup: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := os.Rename(part.Name(), path); err != nil {
-		return fmt.Errorf("write the backup: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return fmt.Errorf("write the backup: %w", err)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	_ = dir.Sync() // makes the name durable, where the file system can do that
 	return dir.Close()

@@ -31,12 +31,12 @@ func newCommand(environ []string) *cobra.Command {
 		Use: "api", Short: "Inventory Hub: what is in stock and who ordered what", Args: cobra.NoArgs,
 		Long: "Inventory Hub: what is in stock and who ordered what.\n\nSettings come from the environment and from the file .env; .env.example explains them.\n" +
 			"The exit status is 0 when all went well, 1 when something failed, and 2 when the command line cannot be understood.",
-		Example:      "  api\n  api admin create boss@example.com\n  api backup /var/backups/inventoryhub.tar.gz\n  api stock reconcile --json",
+		Example:      "  api\n  api admin create boss@example.com\n  api import products products.csv --dry-run\n  api backup /var/backups/inventoryhub.tar.gz\n  api stock reconcile --json",
 		SilenceUsage: true, SilenceErrors: true, RunE: serveCommand.RunE,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(serveCommand, adminCommand(load), usersCommand(load), stockCommand(load), auditCommand(load),
-		backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
+		seedCommand(load), importCommand(load), exportCommand(load), backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
 	for _, group := range root.Commands() {
 		if group.HasSubCommands() { // cobra would answer an unknown one with the help and a status of 0
 			group.Args, group.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }

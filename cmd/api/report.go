@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"inventoryhub/internal/domain"
 )
 
 // reporter prints what a command found: in words for a person, or with --json as one object for a script.
@@ -35,6 +37,6 @@ func inMilliseconds(t *time.Time) *string {
 	if t == nil {
 		return nil
 	}
-	text := t.UTC().Format("2006-01-02T15:04:05.000Z")
+	text := domain.Stamp(*t)
 	return &text
 }

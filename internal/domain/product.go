@@ -115,13 +115,18 @@ type Movement struct {
 	ReorderLevel   *int64 `gorm:"-"` // the product's when the movement was applied; not written down
 	Reason         MovementReason
 	OrderID        *uuid.UUID
-	UserID         *uuid.UUID // nil when the server itself acted
+	UserID         *uuid.UUID // nil for the command line
 	Username       *string    `gorm:"->"`
 	Note           string
 	CreatedAt      time.Time
 }
 
 // NewMovement makes a movement that is still to be applied: ProductVersion, QuantityAfter and ReorderLevel are set then.
+// The command line acts as uuid.Nil.
 func NewMovement(product uuid.UUID, delta int64, reason MovementReason, by uuid.UUID, now time.Time) Movement {
-	return Movement{ID: NewID(), ProductID: product, Delta: delta, Reason: reason, UserID: &by, CreatedAt: now}
+	m := Movement{ID: NewID(), ProductID: product, Delta: delta, Reason: reason, CreatedAt: now}
+	if by != uuid.Nil {
+		m.UserID = &by
+	}
+	return m
 }

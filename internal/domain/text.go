@@ -3,8 +3,11 @@ package domain
 import (
 	"net/mail"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/google/uuid"
 )
 
 // Limits of texts, in characters (code points).
@@ -41,6 +44,21 @@ func Clip(s string) string {
 	}
 	return string([]rune(s)[:most]) + "…"
 }
+
+// Trim gives the text without spaces around it. Control characters stay, to be refused.
+func Trim(s string) string {
+	return strings.TrimFunc(s, func(r rune) bool { return unicode.IsSpace(r) && !unicode.IsControl(r) })
+}
+
+// ParseID takes the canonical form alone; uuid.Parse would also take braces, URNs and bare digits.
+func ParseID(s string) (uuid.UUID, bool) {
+	const canonical = 36
+	id, err := uuid.Parse(s)
+	return id, err == nil && len(s) == canonical
+}
+
+// Stamp writes a time as it is told to callers: RFC 3339 in UTC with milliseconds.
+func Stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // IsText says whether both databases can hold the text: valid UTF-8 without NUL.
 func IsText(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }

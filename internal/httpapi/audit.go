@@ -62,7 +62,7 @@ func (h auditHandlers) list(c *gin.Context) error {
 }
 
 func parseUser(text string) (uuid.UUID, error) {
-	id, ok := parseID(text)
+	id, ok := domain.ParseID(text)
 	if !ok {
 		return uuid.Nil, domain.Invalid("user", "The user with id '%s' does not exist", domain.Clip(text))
 	}

@@ -281,7 +281,7 @@ func finish(v reflect.Value, faults *domain.Faults) {
 			if text.Kind() == reflect.Struct {
 				text = text.FieldByName("Value") // of an optionalText
 			}
-			text.SetString(trimmed(text.String()))
+			text.SetString(domain.Trim(text.String()))
 		}
 	}
 	var invalid validator.ValidationErrors
@@ -294,11 +294,6 @@ func finish(v reflect.Value, faults *domain.Faults) {
 			faults.Add(fault.Field(), "%s", sentence(fault))
 		}
 	}
-}
-
-// trimmed is the text without spaces around it. Control characters stay, to be refused.
-func trimmed(text string) string {
-	return strings.TrimFunc(text, func(r rune) bool { return unicode.IsSpace(r) && !unicode.IsControl(r) })
 }
 
 // spoken are the rules of the domain that say themselves what is wrong, by their tag.

@@ -16,7 +16,7 @@ func (s stamp) MarshalJSON() ([]byte, error) {
 }
 
 // String gives the form without quotes.
-func (s stamp) String() string { return time.Time(s).UTC().Format("2006-01-02T15:04:05.000Z") }
+func (s stamp) String() string { return domain.Stamp(time.Time(s)) }
 
 func optionalStamp(t *time.Time) *stamp {
 	if t == nil {

@@ -19,6 +19,3 @@ func Table() []Line {
 	}
 	return lines
 }
-
-// Guard and Unguard are what is done to the texts of a CSV file.
-var Guard, Unguard = guard, unguard

@@ -95,7 +95,7 @@ func (h orderHandlers) place(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	item, ok := parseID(in.ItemID)
+	item, ok := domain.ParseID(in.ItemID)
 	if !ok && !faults.Has("itemId") {
 		faults.Add("itemId", "The item with id '%s' does not exist", domain.Clip(in.ItemID))
 	}

@@ -117,16 +117,9 @@ func pathText(c *gin.Context, name string) (string, bool) {
 // pathID gives the id in the path. What is none is not found, like an id that does not exist; thing is what it would be the id of.
 func pathID(c *gin.Context, thing string) (uuid.UUID, error) {
 	text, ok := pathText(c, "id")
-	id, valid := parseID(text)
+	id, valid := domain.ParseID(text)
 	if !ok || !valid {
 		return uuid.Nil, domain.NotFound("id", "The %s with id '%s' does not exist", thing, domain.Clip(text))
 	}
 	return id, nil
-}
-
-// parseID takes the canonical form alone; uuid.Parse would also take braces, URNs and bare digits.
-func parseID(text string) (uuid.UUID, bool) {
-	const canonical = 36
-	id, err := uuid.Parse(text)
-	return id, err == nil && len(text) == canonical
 }

@@ -297,6 +297,15 @@ func (r *Restoration) begin(ctx context.Context, schemaVersion int64) error {
 	return nil
 }
 
+// RequireEmpty returns KindConflict on `database` if there is a row in any table.
+func (s *Store) RequireEmpty(ctx context.Context) error {
+	all, err := catalogue(ctx, s.write)
+	if err != nil {
+		return err
+	}
+	return requireEmpty(ctx, s.write, all)
+}
+
 func requireEmpty(ctx context.Context, db *gorm.DB, all []catalogueTable) error {
 	for _, t := range all {
 		rows := "SELECT 1 FROM " + quoted(t.name)
@@ -308,7 +317,7 @@ func requireEmpty(ctx context.Context, db *gorm.DB, all []catalogueTable) error 
 			return fail("look into the database", err)
 		}
 		if found {
-			return domain.Conflict("database", "The database is not empty, since there are rows in its table %s; a backup is only restored into an empty one", t.name)
+			return domain.Conflict("database", "The database is not empty, since there are rows in its table %s; only an empty one can be filled", t.name)
 		}
 	}
 	return nil

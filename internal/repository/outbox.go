@@ -175,6 +175,14 @@ func (t *Outbox) Drop(ctx context.Context, id uuid.UUID) (int64, error) {
 	return done.RowsAffected, nil
 }
 
+// Clear forgets all events that still wait to be announced.
+func (t *Outbox) Clear(ctx context.Context) error {
+	if err := t.write.WithContext(ctx).Where("state = ?", outboxPending).Delete(&outboxRow{}).Error; err != nil {
+		return fail("clear outbox", err)
+	}
+	return nil
+}
+
 // Purge removes the rows of events that were announced before the time.
 func (t *Outbox) Purge(ctx context.Context, before time.Time) error {
 	if err := t.write.WithContext(ctx).Where("state = ? AND sent_at < ?", outboxSent, before).Delete(&outboxRow{}).Error; err != nil {

@@ -130,6 +130,16 @@ func (d sqliteDialector) Initialize(db *gorm.DB) error {
 	return nil
 }
 
+// SavePoint marks a point in a transaction.
+func (sqliteDialector) SavePoint(tx *gorm.DB, name string) error {
+	return tx.Exec("SAVEPOINT " + name).Error
+}
+
+// RollbackTo takes back what was done since the point.
+func (sqliteDialector) RollbackTo(tx *gorm.DB, name string) error {
+	return tx.Exec("ROLLBACK TO SAVEPOINT " + name).Error
+}
+
 // Migrator is nil: see the migrations.
 func (sqliteDialector) Migrator(*gorm.DB) gorm.Migrator { return nil }
 

@@ -76,6 +76,17 @@ func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]do
 	return movements, total, nil
 }
 
+// After gives up to n movements of all products, by id, beginning behind the one named; uuid.Nil is before all.
+func (t Stock) After(ctx context.Context, last uuid.UUID, n int) ([]domain.Movement, error) {
+	var movements []domain.Movement
+	err := t.read.WithContext(ctx).Table("movements m").Joins("LEFT JOIN users u ON u.id = m.user_id").Select("m.*, u.username").
+		Where("m.id > ?", last).Order("m.id").Limit(n).Scan(&movements).Error
+	if err != nil {
+		return nil, fail("read movements", err)
+	}
+	return movements, nil
+}
+
 // Drift is a product whose quantity is not the sum of its ledger. There should be none.
 type Drift struct {
 	ProductID uuid.UUID

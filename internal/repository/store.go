@@ -104,7 +104,7 @@ const maxTries = 5
 // InTx runs f in one transaction: all of it is kept, or nothing if f returns an error. Everything f does must go through
 // tx, since on SQLite the outer store waits for the transaction to end. A transaction that lost to another
 // one (deadlock, serialization, lock timeout) is run again from the start, so f must not act on anything but tx and variables that it
-// sets anew. It returns what f returned, or KindUnavailable when the database would not take it.
+// sets anew. On a tx it makes a savepoint: what f did is kept if the transaction around it is. It returns what f returned, or KindUnavailable when the database would not take it.
 func (s *Store) InTx(ctx context.Context, f func(tx *Store) error) error {
 	tries := 0
 	_, span := tracing.Begin(ctx, "transaction")
@@ -148,10 +148,11 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 	announced := false
 	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		tx := newStore(db, db)
+		tx.wake = func() { announced = true } // by a transaction within this one
 		if err := f(tx); err != nil {
 			return err
 		}
-		announced = tx.Outbox.added
+		announced = announced || tx.Outbox.added
 		return tx.Audit.flush(ctx)
 	})
 	if err == nil && announced && s.wake != nil {

@@ -735,3 +735,44 @@ func TestTimes(t *testing.T) {
 		}
 	})
 }
+
+// TestStore_InTx_nested: a transaction within one is taken back alone, and kept only with the one around it.
+func TestStore_InTx_nested(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		waken := 0
+		b.OnOutbox(func() { waken++ })
+		category := func(tx *repository.Store, name string) error {
+			return tx.Categories.Create(b.ctx, domain.NewCategory(name, now))
+		}
+		within := func(outer error) error {
+			return b.InTx(b.ctx, func(tx *repository.Store) error {
+				b.ok(category(tx, "Outer"))
+				require.ErrorIs(t, tx.InTx(b.ctx, func(inner *repository.Store) error {
+					b.ok(category(inner, "Taken back"))
+					return errBroken
+				}), errBroken)
+				b.ok(tx.InTx(b.ctx, func(inner *repository.Store) error {
+					inner.Audit.Add(domain.NewAuditEntry(domain.Stranger("x"), domain.AuditLoginFailed, domain.AuditTarget{}, nil, now))
+					b.ok(category(inner, "Inner"))
+					return inner.Outbox.Add(b.ctx, newEvent(now))
+				}))
+				return outer
+			})
+		}
+		require.ErrorIs(t, within(errBroken), errBroken)
+		none, err := b.Categories.List(b.ctx)
+		b.ok(err)
+		require.Empty(t, none)
+		require.Zero(t, waken)
+
+		b.ok(within(nil))
+		kept, err := b.Categories.List(b.ctx)
+		b.ok(err)
+		require.Equal(t, []string{"Inner", "Outer"}, []string{kept[0].Name, kept[1].Name})
+		require.Len(t, kept, 2)
+		require.Equal(t, 1, waken)
+		lines, fault, err := b.Audit.Verify(b.ctx)
+		b.ok(err)
+		require.Equal(t, []any{int64(1), ""}, []any{lines, fault})
+	})
+}

@@ -13,8 +13,8 @@ import (
 	"inventoryhub/internal/token"
 )
 
-// commandLine is how the audit log names the operator.
-var commandLine = domain.Stranger("command line")
+// CommandLine is the operator as an actor, who has an Admin's rights, and no user: the audit log has the address "command line".
+func CommandLine() domain.Actor { return domain.Actor{Role: domain.RoleAdmin, Address: "command line"} }
 
 // Operator is whoever can run commands on the server itself. No role stands above them, so that there is a way out when
 // the last Admin is gone or an Admin's account was stolen.
@@ -52,29 +52,35 @@ func (s *Operator) FirstAdmin(ctx context.Context, email, pass string) (made boo
 // CreateAdmin makes an active Admin whose username is the part of the email before the @. With an empty password it makes one up,
 // which it gives back. It returns KindInvalid on `email` and `password`, and KindConflict if either name is taken.
 func (s *Operator) CreateAdmin(ctx context.Context, email, pass string) (generated string, err error) {
-	if !domain.IsEmail(email) {
-		return "", domain.Invalid("email", "The email is not valid")
+	_, generated, err = s.CreateUser(ctx, Invitee{Email: email, FirstName: "Admin", LastName: "Admin", Role: domain.RoleAdmin}, pass)
+	return generated, err
+}
+
+// CreateUser is [Operator.CreateAdmin] for a user of any role. The names and the role are taken as they are.
+func (s *Operator) CreateUser(ctx context.Context, in Invitee, pass string) (user domain.User, generated string, err error) {
+	if !domain.IsEmail(in.Email) {
+		return domain.User{}, "", domain.Invalid("email", "The email is not valid")
 	}
 	now := s.clock.now()
-	user := domain.NewDraft(email, "Admin", "Admin", domain.RoleAdmin, now)
+	user = domain.NewDraft(in.Email, in.FirstName, in.LastName, in.Role, now)
 	pass, generated, err = s.choose(pass, user)
 	if err != nil {
-		return "", err
+		return domain.User{}, "", err
 	}
 	hash, err := s.hasher.Hash(ctx, pass)
 	if err != nil {
-		return "", err
+		return domain.User{}, "", err
 	}
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
-		username, err := freeUsername(ctx, tx, email)
+		username, err := freeUsername(ctx, tx, in.Email)
 		if err != nil {
 			return err
 		}
 		user.Activate(username, hash, now)
-		note(tx, commandLine, domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": email, "role": user.Role}, now)
+		note(tx, CommandLine(), domain.AuditUserCreated, "user", user.ID.String(), domain.AuditDetails{"email": in.Email, "role": user.Role}, now)
 		return tx.Users.Create(ctx, user)
 	})
-	return generated, err
+	return user, generated, err
 }
 
 // freeUsername makes a username from an email: its local part as far as it is allowed in one, with a number if someone has it.
@@ -126,7 +132,7 @@ func (s *Operator) ResetPassword(ctx context.Context, email, pass string) (gener
 	}
 	err = s.store.InTx(ctx, func(tx *repository.Store) error {
 		now := s.clock.now()
-		note(tx, commandLine, domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
+		note(tx, CommandLine(), domain.AuditPasswordReset, "user", user.ID.String(), nil, now)
 		return savePassword(ctx, tx, user.ID, uuid.Nil, hash, now)
 	})
 	return generated, err
@@ -141,7 +147,7 @@ func (s *Operator) RemoveFactor(ctx context.Context, email string) error {
 			return err
 		}
 		now := s.clock.now()
-		note(tx, commandLine, domain.AuditFactorDisabled, "user", user.ID.String(), nil, now)
+		note(tx, CommandLine(), domain.AuditFactorDisabled, "user", user.ID.String(), nil, now)
 		if err := tx.Factors.Remove(ctx, user.ID); err != nil {
 			return err
 		}
@@ -156,7 +162,7 @@ func (s *Operator) Remove(ctx context.Context, email string) error {
 		if err != nil {
 			return err
 		}
-		return remove(ctx, tx, commandLine, user, s.clock.now())
+		return remove(ctx, tx, CommandLine(), user, s.clock.now())
 	})
 }
 
@@ -172,7 +178,7 @@ func (s *Operator) RepairStock(ctx context.Context, product uuid.UUID) (delta in
 		if delta, err = tx.Stock.Settle(ctx, product, "reconciled: the ledger did not add up to the quantity", now); err != nil || delta == 0 {
 			return err
 		}
-		note(tx, commandLine, domain.AuditStockRepaired, "product", product.String(), domain.AuditDetails{"delta": delta}, now)
+		note(tx, CommandLine(), domain.AuditStockRepaired, "product", product.String(), domain.AuditDetails{"delta": delta}, now)
 		return nil
 	})
 	return delta, err

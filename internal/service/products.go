@@ -18,7 +18,7 @@ type Products struct {
 	clock    clock
 }
 
-// NewProducts makes the use cases of /products.
+// NewProducts makes the use cases of /products. Whoever only imports and exports needs no pictures.
 func NewProducts(store *repository.Store, pictures *Pictures, now func() time.Time) *Products {
 	return &Products{store: store, pictures: pictures, clock: now}
 }
@@ -74,6 +74,15 @@ func (s *Products) Export(ctx context.Context, actor domain.Actor, f domain.Prod
 		return s.store.Products.After(ctx, f, last, exportBatch)
 	},
 		func(p domain.Product) uuid.UUID { return p.ID }, write)
+}
+
+// ExportMovements gives the whole ledger, of deleted products too, to write as [Products.Export] does.
+func (s *Products) ExportMovements(ctx context.Context, actor domain.Actor, write func([]domain.Movement) error) error {
+	if err := actor.Require(domain.ReadCatalogue); err != nil {
+		return err
+	}
+	return export(func(last uuid.UUID) ([]domain.Movement, error) { return s.store.Stock.After(ctx, last, exportBatch) },
+		func(m domain.Movement) uuid.UUID { return m.ID }, write)
 }
 
 // exportBatch is how many things are held at a time. A product has at most 16 KB of text.

@@ -1,0 +1,4 @@
+package sheet
+
+// Guard and Unguard are what is done to the texts of a file.
+var Guard, Unguard = guard, unguard
