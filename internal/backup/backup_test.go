@@ -231,18 +231,32 @@ func TestRestore_cut(t *testing.T) {
 			require.NotContains(t, err.Error(), "\n")
 			to.isEmpty()
 		}
+		whole, err := unzip(archive)
+		require.NoError(t, err)
 		to.refused(archive[:len(archive)-1], "damaged")
 		to.refused(append(slices.Clone(archive), "more"...), "damaged")
 		for at := 20; at < len(archive); at += max(1, len(archive)/17) { // one byte
 			broken := slices.Clone(archive)
 			broken[at] ^= 0x10
+			if content, err := unzip(broken); err == nil && bytes.Equal(content, whole) {
+				continue // one of the bits that fill the last byte of a block, and mean nothing
+			}
 			_, err := to.read(broken)
 			require.Error(t, err, at)
 			to.isEmpty()
 		}
-		_, err := to.read(archive)
+		_, err = to.read(archive)
 		require.NoError(t, err)
 	})
+}
+
+// unzip gives what is in a gzip file.
+func unzip(archive []byte) ([]byte, error) {
+	zipped, err := gzip.NewReader(bytes.NewReader(archive))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(zipped)
 }
 
 func emptyBeside(t *testing.T, url string) string {
