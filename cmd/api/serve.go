@@ -126,9 +126,6 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		return fmt.Errorf("HTTP_ADDR: %w", err)
 	}
 	defer func() { _ = listener.Close() }()
-	if err := greet(stdout, listener.Addr(), c, made, generated); err != nil {
-		return err
-	}
 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -139,6 +136,9 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		if err := daemon.Watch(background, c.MetricsAddr, metrics.registry, store.Ping, log); err != nil {
 			return err
 		}
+	}
+	if err := greet(stdout, listener.Addr(), c, made, generated); err != nil {
+		return err
 	}
 
 	server := &http.Server{
