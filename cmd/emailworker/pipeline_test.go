@@ -358,7 +358,10 @@ func (h *hub) requireSettled(api *program, want settled) {
 			expected = append(expected, email)
 		}
 	}
-	if !assert.Eventually(h.t, func() bool { return h.mails.has(expected) && h.idle(want.dead) }, patience, 20*time.Millisecond) {
+	// A worker may hold messages of which nothing is written down yet, and which the broker no longer counts: those that will be dropped leave no other trace.
+	dropped := func() int { return h.count("deliveries WHERE state = 'Dropped'") }
+	done := func() bool { return h.mails.has(expected) && dropped() >= want.dropped && h.idle(want.dead) }
+	if !assert.Eventually(h.t, done, patience, 20*time.Millisecond) {
 		h.t.FailNow()
 	}
 	twice := set(want.twice)
@@ -377,7 +380,7 @@ func (h *hub) requireSettled(api *program, want settled) {
 	for _, email := range want.unsent {
 		require.Empty(h.t, h.mails.to(email), email)
 	}
-	require.Equal(h.t, want.dropped, h.count("deliveries WHERE state = 'Dropped'"))
+	require.Equal(h.t, want.dropped, dropped())
 }
 
 // idle says whether nothing is under way: no event, no mail, no message but the dead ones.
