@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -224,7 +225,9 @@ func (w *world) open(at string) *sql.DB {
 // becomes waits until the outbox is as wanted.
 func (w *world) becomes(want map[uuid.UUID]row) {
 	w.t.Helper()
-	require.EventuallyWithT(w.t, func(c *assert.CollectT) { require.Equal(c, want, w.rows()) }, 20*time.Second, 10*time.Millisecond)
+	if !assert.Eventually(w.t, func() bool { return maps.Equal(want, w.rows()) }, time.Minute, 10*time.Millisecond) {
+		require.Equal(w.t, want, w.rows()) // says how they differ
+	}
 }
 
 // all gives the same row for each event.
