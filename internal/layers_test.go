@@ -98,7 +98,7 @@ var ours = rules{
 		"github.com/Azure/azure-sdk-for-go/sdk/storage": {"internal/imagestore"},
 		"github.com/minio/minio-go":                     {"internal/imagestore"},
 		"golang.org/x/image":                            {"internal/imagestore"},
-		"golang.org/x/sync":                             {"internal/imagestore", "internal/password", "internal/testservers/run"},
+		"golang.org/x/sync":                             {"internal/httpapi", "internal/imagestore", "internal/password", "internal/testservers/run"},
 		"github.com/caarlos0/env":                       {"internal/config"},
 		"github.com/joho/godotenv":                      {"internal/config"},
 		"github.com/spf13/cobra":                        {"cmd/api", "cmd/emailworker"},

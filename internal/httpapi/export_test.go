@@ -2,6 +2,12 @@ package httpapi
 
 import "inventoryhub/internal/domain"
 
+// How many requests are at work at once.
+const (
+	MaxRequests = maxRequests
+	MaxLists    = maxLists
+)
+
 // Line is what tests see of a line of the route table.
 type Line struct {
 	Method, Path string

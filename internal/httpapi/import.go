@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -28,13 +27,6 @@ func (h productHandlers) importFile(c *gin.Context) error {
 		return err
 	}
 	dryRun := q.flag("dryRun")
-	// One at a time: each holds its whole file, and on SQLite everybody who writes waits for it.
-	select {
-	case h.importing <- struct{}{}:
-		defer func() { <-h.importing }()
-	case <-c.Request.Context().Done():
-		return domain.Unavailable(errors.New("other imports did not end in time"))
-	}
 	file, err := readImport(c, &q.faults)
 	if err != nil {
 		return err

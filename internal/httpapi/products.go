@@ -13,9 +13,8 @@ import (
 )
 
 type productHandlers struct {
-	products  *service.Products
-	pictures  pictureURLs
-	importing chan struct{} // holds one at a time
+	products *service.Products
+	pictures pictureURLs
 }
 
 type productBody struct {

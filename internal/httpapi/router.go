@@ -59,6 +59,7 @@ type api struct {
 	Services
 	throttle *throttle // by address
 	share    *throttle // by user
+	lanes    lanes
 	log      *slog.Logger
 }
 
@@ -66,10 +67,12 @@ type api struct {
 type route struct {
 	method, path string
 	need         domain.Permission
-	open         bool // no access token needed
-	throttled    bool // counted against the tries of the caller's address
-	upload       bool // may carry a picture, and take longer
-	bulk         bool // carries all there is, and takes much longer
+	open         bool  // no access token needed
+	throttled    bool  // counted against the tries of the caller's address
+	upload       bool  // may carry a picture, and take longer
+	bulk         bool  // carries all there is, and takes much longer
+	always       bool  // answers however busy the server is
+	lane         *lane // shared with the requests that ask as much of the database; nil for those that ask little
 	handle       func(*gin.Context) error
 	// again answers a request that was carried out under an Idempotency-Key but whose answer was lost. A route without it takes no such key.
 	again func(c *gin.Context, result uuid.UUID) error
@@ -79,7 +82,7 @@ func (a *api) routes() []route {
 	auth := authHandlers{a.Auth}
 	users := userHandlers{a.Users}
 	categories := categoryHandlers{a.Categories}
-	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL), make(chan struct{}, 1)}
+	products := productHandlers{a.Products, pictureURLs(a.ImagesBaseURL)}
 	orders := orderHandlers{a.Orders, pictureURLs(a.ImagesBaseURL)}
 	images := imageHandlers{a.Pictures}
 	audit := auditHandlers{a.Audit}
@@ -100,7 +103,7 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/auth/2fa/recovery-codes", need: domain.OwnAccount, handle: auth.renewRecoveryCodes},
 		{method: http.MethodPost, path: "/auth/2fa/disable", need: domain.OwnAccount, handle: auth.disableFactor},
 
-		{method: http.MethodGet, path: "/users", need: domain.ReadUsers, handle: users.list},
+		{method: http.MethodGet, path: "/users", need: domain.ReadUsers, lane: a.lanes.lists, handle: users.list},
 		{method: http.MethodGet, path: "/users/me", need: domain.SeeOneself, handle: users.me},
 		{method: http.MethodGet, path: "/users/me/keys", need: domain.OwnAccount, handle: auth.keys},
 		{method: http.MethodPost, path: "/users/me/keys", need: domain.OwnAccount, handle: auth.createKey},
@@ -113,18 +116,18 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/products/categories", need: domain.ManageCategories, handle: categories.create, again: categories.createdBefore},
 		{method: http.MethodDelete, path: "/products/categories/:name", need: domain.ManageCategories, handle: categories.delete},
 
-		{method: http.MethodGet, path: "/products", need: domain.ReadCatalogue, handle: products.list},
+		{method: http.MethodGet, path: "/products", need: domain.ReadCatalogue, lane: a.lanes.lists, handle: products.list},
 		{method: http.MethodPost, path: "/products", need: domain.WriteProducts, upload: true, handle: products.create, again: products.createdBefore},
-		{method: http.MethodGet, path: "/products/export", need: domain.ReadCatalogue, bulk: true, handle: products.export},
-		{method: http.MethodPost, path: "/products/import", need: domain.ImportProducts, bulk: true, handle: products.importFile},
+		{method: http.MethodGet, path: "/products/export", need: domain.ReadCatalogue, bulk: true, lane: a.lanes.exports, handle: products.export},
+		{method: http.MethodPost, path: "/products/import", need: domain.ImportProducts, bulk: true, lane: a.lanes.imports, handle: products.importFile},
 		{method: http.MethodGet, path: "/products/:id", need: domain.ReadCatalogue, handle: products.byID},
 		{method: http.MethodPut, path: "/products/:id", need: domain.WriteProducts, upload: true, handle: products.update},
 		{method: http.MethodDelete, path: "/products/:id", need: domain.DeleteProducts, handle: products.delete},
 		{method: http.MethodPatch, path: "/products/quantity/:id", need: domain.WriteProducts, handle: products.adjust},
-		{method: http.MethodGet, path: "/products/:id/movements", need: domain.ReadCatalogue, handle: products.movements},
+		{method: http.MethodGet, path: "/products/:id/movements", need: domain.ReadCatalogue, lane: a.lanes.lists, handle: products.movements},
 
-		{method: http.MethodGet, path: "/products/orders", need: domain.ListOrders, handle: orders.list},
-		{method: http.MethodGet, path: "/products/orders/export", need: domain.ListOrders, bulk: true, handle: orders.export},
+		{method: http.MethodGet, path: "/products/orders", need: domain.ListOrders, lane: a.lanes.lists, handle: orders.list},
+		{method: http.MethodGet, path: "/products/orders/export", need: domain.ListOrders, bulk: true, lane: a.lanes.exports, handle: orders.export},
 		{method: http.MethodPost, path: "/products/orders", need: domain.PlaceOrders, handle: orders.place, again: orders.placedBefore},
 		{method: http.MethodGet, path: "/products/orders/:id", need: domain.ReadOrders, handle: orders.byID},
 		{method: http.MethodPut, path: "/products/orders/:id", need: domain.EditOrders, handle: orders.edit},
@@ -132,20 +135,20 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/products/orders/:id/history", need: domain.ReadOrders, handle: orders.history},
 		{method: http.MethodPatch, path: "/products/orders/state/:id", need: domain.MoveOrders, handle: orders.move},
 
-		{method: http.MethodGet, path: "/audit", need: domain.ReadAudit, handle: audit.list},
+		{method: http.MethodGet, path: "/audit", need: domain.ReadAudit, lane: a.lanes.lists, handle: audit.list},
 
 		{method: http.MethodGet, path: "/images/:name", open: true, upload: true, handle: images.get},
-		{method: http.MethodGet, path: "/healthz", open: true, handle: health.alive},
-		{method: http.MethodGet, path: "/readyz", open: true, handle: health.ready},
-		{method: http.MethodGet, path: "/openapi.json", open: true, handle: docs.openAPI},
-		{method: http.MethodGet, path: "/docs", open: true, handle: docs.page},
-		{method: http.MethodGet, path: "/docs/assets/:name", open: true, handle: docs.asset},
+		{method: http.MethodGet, path: "/healthz", open: true, always: true, handle: health.alive},
+		{method: http.MethodGet, path: "/readyz", open: true, always: true, handle: health.ready},
+		{method: http.MethodGet, path: "/openapi.json", open: true, always: true, handle: docs.openAPI},
+		{method: http.MethodGet, path: "/docs", open: true, always: true, handle: docs.page},
+		{method: http.MethodGet, path: "/docs/assets/:name", open: true, always: true, handle: docs.asset},
 	}
 }
 
 // New builds the handler of the whole API.
 func New(s Services, c Config) (http.Handler, error) {
-	a := &api{Config: c, Services: s, throttle: newThrottle(c.AuthRateLimit, c.Now), share: newThrottle(c.UserRateLimit, c.Now), log: c.Log}
+	a := &api{Config: c, Services: s, throttle: newThrottle(c.AuthRateLimit, c.Now), share: newThrottle(c.UserRateLimit, c.Now), lanes: newLanes(), log: c.Log}
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
 	e.RedirectTrailingSlash = false
@@ -240,11 +243,17 @@ func (a *api) chain(r route) []gin.HandlerFunc {
 		timeout = bulkTimeout
 	}
 	chain := []gin.HandlerFunc{limitTime(timeout)}
+	if !r.always {
+		chain = append(chain, a.enter(a.lanes.all))
+	}
 	if r.throttled {
 		chain = append(chain, a.slowDown)
 	}
 	if !r.open {
 		chain = append(chain, a.authenticate, a.slowUserDown, a.require(r.need))
+	}
+	if r.lane != nil {
+		chain = append(chain, a.enter(r.lane))
 	}
 	if r.again != nil {
 		chain = append(chain, a.once(r.again))
