@@ -112,7 +112,7 @@ var ours = rules{
 		"github.com/emersion/go-smtp":                   {},
 		"github.com/getkin/kin-openapi":                 {},
 	},
-	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp", "github.com/getkin/kin-openapi", "go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
+	inTests: []string{"github.com/stretchr/testify", "go.uber.org/goleak", "github.com/emersion/go-smtp", "github.com/pquerna/otp", "github.com/getkin/kin-openapi", "go.opentelemetry.io/proto/otlp", "go.opentelemetry.io/otel", "google.golang.org/protobuf"},
 }
 
 // imports are what the files of one package import.

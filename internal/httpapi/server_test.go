@@ -54,6 +54,7 @@ type server struct {
 	vault   *token.Vault
 	imgDir  string
 	log     *bytes.Buffer
+	context context.Context //nolint:containedctx // of the requests, if it is not the test's
 
 	mu    sync.Mutex
 	clock time.Duration // how far the clock is ahead
@@ -234,7 +235,11 @@ func (c *client) do(method, path string, body any, headers ...string) answer {
 		sent, err = json.Marshal(b)
 		require.NoError(c.s.t, err)
 	}
-	r := httptest.NewRequestWithContext(c.s.t.Context(), method, path, bytes.NewReader(sent))
+	ctx := c.s.context
+	if ctx == nil {
+		ctx = c.s.t.Context()
+	}
+	r := httptest.NewRequestWithContext(ctx, method, path, bytes.NewReader(sent))
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
