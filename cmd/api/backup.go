@@ -40,7 +40,7 @@ func backupCommand(load loader) *cobra.Command {
 			write := func(ctx context.Context, w io.Writer) (err error) {
 				progress, end := newProgress(cmd.ErrOrStderr())
 				defer end()
-				manifest, images, err = backup.Write(ctx, w, c.DatabaseURL, files, time.Now(), progress)
+				manifest, images, err = backup.Write(ctx, w, c.Operator(), files, time.Now(), progress)
 				return err
 			}
 			said := cmd.OutOrStdout()
@@ -138,7 +138,7 @@ func restoreCommand(load loader) *cobra.Command {
 				return fmt.Errorf("IMAGES_URL: %w", err)
 			}
 			progress, end := newProgress(cmd.ErrOrStderr())
-			done, err := backup.Read(cmd.Context(), from, c.DatabaseURL, files, backup.Options{ResendPending: resend, Now: time.Now(), Progress: progress})
+			done, err := backup.Read(cmd.Context(), from, c.Operator(), files, backup.Options{ResendPending: resend, Now: time.Now(), Progress: progress})
 			end()
 			if err != nil {
 				return err

@@ -114,7 +114,7 @@ func onStore(load loader, do func(cmd *cobra.Command, c config.Config, store *re
 		if err != nil {
 			return err
 		}
-		store, err := repository.Open(cmd.Context(), c.DatabaseURL)
+		store, err := repository.Open(cmd.Context(), c.Operator())
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ func onSchema(load loader, create bool, do func(cmd *cobra.Command, m *repositor
 		if err != nil {
 			return err
 		}
-		m, err := repository.OpenMigrator(cmd.Context(), c.DatabaseURL, create)
+		m, err := repository.OpenMigrator(cmd.Context(), c.Operator(), create)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	store, err := repository.Open(ctx, c.DatabaseURL)
+	store, err := repository.OpenAmong(ctx, c.DatabaseURL, repository.Servers{Direct: c.DirectURL, Replicas: c.ReplicaURLs})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 		return fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
 	}
 	defer tracer.Close()
-	store, err := repository.Open(ctx, c.DatabaseURL)
+	store, err := repository.OpenAmong(ctx, c.DatabaseURL, repository.Servers{Direct: c.DirectURL})
 	if err != nil {
 		return err
 	}

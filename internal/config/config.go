@@ -23,6 +23,8 @@ import (
 type Config struct {
 	HTTPAddr        string        `env:"HTTP_ADDR" envDefault:":8080"`
 	DatabaseURL     string        `env:"DATABASE_URL" envDefault:"sqlite://data/inventoryhub.db"`
+	DirectURL       string        `env:"DATABASE_DIRECT_URL"`
+	ReplicaURLs     []string      `env:"DATABASE_REPLICA_URLS"`
 	RabbitMQURL     string        `env:"RABBITMQ_URL"`
 	ImagesURL       string        `env:"IMAGES_URL" envDefault:"file://data/images"`
 	ImagesBaseURL   string        `env:"IMAGES_BASE_URL"`
@@ -78,7 +80,7 @@ func Load(environ []string) (Config, error) {
 	if err != nil {
 		return Config{}, unreadable(err)
 	}
-	for _, list := range [][]string{c.CORSOrigins, c.TrustedProxies, c.RequireFactor} {
+	for _, list := range [][]string{c.ReplicaURLs, c.CORSOrigins, c.TrustedProxies, c.RequireFactor} {
 		for i := range list {
 			list[i] = strings.TrimSpace(list[i])
 		}
@@ -167,6 +169,14 @@ func (c Config) checkDatabase() error {
 	if embedded := hasScheme(c.DatabaseURL, "sqlite") && len(c.DatabaseURL) > len("sqlite://"); !embedded && !c.OnPostgres() {
 		return errors.New("DATABASE_URL must begin with sqlite:// or postgres://")
 	}
+	if c.DirectURL != "" && (!onPostgres(c.DirectURL) || !c.OnPostgres()) {
+		return errors.New("DATABASE_DIRECT_URL must begin with postgres://, and is for a DATABASE_URL that does, too")
+	}
+	for _, replica := range c.ReplicaURLs {
+		if !onPostgres(replica) || !c.OnPostgres() {
+			return errors.New("DATABASE_REPLICA_URLS must be postgres:// URLs, separated by commas, and are for a DATABASE_URL that is one, too")
+		}
+	}
 	if c.JWTSecret != "" && len(c.JWTSecret) < 32 {
 		return errors.New("JWT_SECRET must have 32 bytes or more")
 	}
@@ -180,7 +190,17 @@ func (c Config) checkDatabase() error {
 }
 
 // OnPostgres says whether the database is a server that other instances may share.
-func (c Config) OnPostgres() bool { return hasScheme(c.DatabaseURL, "postgres", "postgresql") }
+func (c Config) OnPostgres() bool { return onPostgres(c.DatabaseURL) }
+
+func onPostgres(url string) bool { return hasScheme(url, "postgres", "postgresql") }
+
+// Operator gives the URL of the database for an operator's commands, which may run for long and need a session of their own.
+func (c Config) Operator() string {
+	if c.DirectURL != "" {
+		return c.DirectURL
+	}
+	return c.DatabaseURL
+}
 
 func (c Config) checkMail() error {
 	switch c.MailProvider {

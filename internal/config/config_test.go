@@ -87,6 +87,8 @@ func names() []string {
 var everything = `
 HTTP_ADDR=127.0.0.1:9090
 DATABASE_URL=postgres://u:p@db:5432/hub?sslmode=verify-full
+DATABASE_DIRECT_URL=postgres://u:p@primary:5432/hub
+DATABASE_REPLICA_URLS=postgres://u:p@one:5432/hub, postgresql://u:p@two:5432/hub
 RABBITMQ_URL=amqps://u:p@mq:5671/
 IMAGES_URL=s3://bucket/prefix?region=eu-central-1
 IMAGES_BASE_URL=https://cdn.example.com/pictures
@@ -122,6 +124,8 @@ func everythingLoaded() config.Config {
 	return config.Config{
 		HTTPAddr:        "127.0.0.1:9090",
 		DatabaseURL:     "postgres://u:p@db:5432/hub?sslmode=verify-full",
+		DirectURL:       "postgres://u:p@primary:5432/hub",
+		ReplicaURLs:     []string{"postgres://u:p@one:5432/hub", "postgresql://u:p@two:5432/hub"},
 		RabbitMQURL:     "amqps://u:p@mq:5671/",
 		ImagesURL:       "s3://bucket/prefix?region=eu-central-1",
 		ImagesBaseURL:   "https://cdn.example.com/pictures",
@@ -199,6 +203,10 @@ func TestLoad_wrong(t *testing.T) {
 		{setting: "METRICS_ADDR", wrong: []string{"9100", "on"}},
 		{setting: "OTEL_EXPORTER_OTLP_ENDPOINT", wrong: []string{"collector:4318", "on", "grpc://collector:4317", "http://", "http://u:S3cret@collector", "http://collector?token=S3cret"}},
 		{setting: "DATABASE_URL", wrong: []string{"sqlite://", "sqlite:x", "data/hub.db", "mysql://u:S3cret@db/hub", "u:S3cret@db", "Postgres://u:S3cret@db"}},
+		{setting: "DATABASE_DIRECT_URL", wrong: []string{"postgres://u:S3cret@db/hub"}},
+		{setting: "DATABASE_DIRECT_URL", with: []string{"DATABASE_URL=postgres://db/hub"}, wrong: []string{"db:5432", "sqlite://hub.db", "mysql://u:S3cret@db/hub"}},
+		{setting: "DATABASE_REPLICA_URLS", wrong: []string{"postgres://u:S3cret@db/hub"}},
+		{setting: "DATABASE_REPLICA_URLS", with: []string{"DATABASE_URL=postgres://db/hub"}, wrong: []string{"db:5432", "postgres://one/hub,mysql://u:S3cret@two/hub", "postgres://one/hub,"}},
 		{setting: "RABBITMQ_URL", wrong: []string{"mq:5672", "http://u:S3cret@mq", "amqp:S3cret"}},
 		{setting: "IMAGES_URL", wrong: []string{"data/images", "gs://bucket", "https://k:S3cret@bucket", "/srv/images"}},
 		{setting: "IMAGES_BASE_URL", wrong: []string{"cdn.example.com", "/pictures", "ftp://cdn.example.com", "javascript://x", "https://", "https://cdn.example.com/?x=1", "https://cdn.example.com/#x", "https://cdn example.com"}},
@@ -236,6 +244,11 @@ func TestLoad_wrong(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestConfig_Operator(t *testing.T) {
+	require.Equal(t, "postgres://pooler/hub", config.Config{DatabaseURL: "postgres://pooler/hub"}.Operator())
+	require.Equal(t, "postgres://db/hub", config.Config{DatabaseURL: "postgres://pooler/hub", DirectURL: "postgres://db/hub"}.Operator())
 }
 
 func TestLoad_right(t *testing.T) {

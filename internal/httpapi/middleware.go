@@ -151,6 +151,9 @@ func (a *api) authenticate(c *gin.Context) {
 		var actor domain.Actor
 		if actor, err = a.Auth.Authenticate(c.Request.Context(), access, address(c)); err == nil {
 			c.Set(keyActor, actor)
+			// What decides about a change is read where it is true.
+			mayLag := c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead
+			c.Request = c.Request.WithContext(a.Auth.OnBehalf(c.Request.Context(), actor, mayLag))
 			return
 		}
 	}

@@ -62,7 +62,7 @@ var auditSorts = map[string]string{"createdAt": "a.seq"}
 
 // List gives one page of the log and how many lines the filter leaves.
 func (t *Audit) List(ctx context.Context, f domain.AuditFilter) ([]domain.AuditEntry, int64, error) {
-	q := t.read.WithContext(ctx).Table("audit_log a").Joins("LEFT JOIN users u ON u.id = a.user_id").Where("1 = 1")
+	q := t.reader(ctx).Table("audit_log a").Joins("LEFT JOIN users u ON u.id = a.user_id").Where("1 = 1")
 	if f.User != (domain.AuditFilter{}).User {
 		q = q.Where("a.user_id = ?", f.User)
 	}

@@ -16,7 +16,7 @@ type Categories struct{ table }
 // List gives all categories by name, with how many products each holds.
 func (t Categories) List(ctx context.Context) ([]domain.Category, error) {
 	categories := []domain.Category{}
-	err := t.read.WithContext(ctx).Raw(`SELECT c.*, (SELECT COUNT(*) FROM products p WHERE p.category_id = c.id AND p.deleted_at IS NULL) AS products
+	err := t.reader(ctx).Raw(`SELECT c.*, (SELECT COUNT(*) FROM products p WHERE p.category_id = c.id AND p.deleted_at IS NULL) AS products
 		FROM categories c WHERE c.deleted_at IS NULL ORDER BY c.name_key, c.id`).Scan(&categories).Error
 	if err != nil {
 		return nil, fail("list categories", err)

@@ -34,7 +34,7 @@ func (r orderRow) order() domain.Order {
 
 // ByID gives an order with its product. It returns KindNotFound on `id`.
 func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	return byOrderID(t.read.WithContext(ctx), id)
+	return byOrderID(t.reader(ctx), id)
 }
 
 // Lock is ByID for an order that is about to be changed: others who want to change it wait until the transaction ends.
@@ -84,7 +84,7 @@ func (t Orders) After(ctx context.Context, f domain.OrderFilter, last uuid.UUID,
 
 // matching narrows the table, with the products, to what the filter leaves.
 func (t Orders) matching(ctx context.Context, f domain.OrderFilter, state string) *gorm.DB {
-	q := t.read.WithContext(ctx).Table("orders o").Joins("JOIN products p ON p.id = o.product_id").
+	q := t.reader(ctx).Table("orders o").Joins("JOIN products p ON p.id = o.product_id").
 		Joins("JOIN categories c ON c.id = p.category_id").Where("o.deleted_at IS NULL")
 	if f.Search != "" {
 		like := contains(f.Search)
@@ -168,7 +168,7 @@ func changedMeanwhile(what string, done *gorm.DB) error {
 // History gives an order's steps, the first one first. An order has four at most.
 func (t Orders) History(ctx context.Context, order uuid.UUID) ([]domain.OrderStep, error) {
 	steps := []domain.OrderStep{}
-	err := t.read.WithContext(ctx).Raw(`SELECT s.*, u.username FROM order_steps s LEFT JOIN users u ON u.id = s.user_id
+	err := t.reader(ctx).Raw(`SELECT s.*, u.username FROM order_steps s LEFT JOIN users u ON u.id = s.user_id
 		WHERE s.order_id = ? ORDER BY s.order_version`, order).Scan(&steps).Error
 	if err != nil {
 		return nil, fail("list order history", err)

@@ -33,26 +33,49 @@ var postgresTimeouts = map[string]string{
 	"idle_in_transaction_session_timeout": "10s",
 }
 
-func openPostgres(ctx context.Context, url string) (*Store, error) {
+func openPostgres(ctx context.Context, url string, beside Servers) (*Store, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
 	}
-	if err := migratePostgres(ctx, *config); err != nil {
-		return nil, err
-	}
-	for name, value := range postgresTimeouts {
-		if _, set := config.RuntimeParams[name]; !set {
-			config.RuntimeParams[name] = value
+	direct := config
+	if beside.Direct == "" {
+		boundStatements(config)
+	} else {
+		if direct, err = postgresConfig(beside.Direct); err != nil {
+			return nil, err
 		}
+		// A pooler that gives a connection to each transaction knows no statement that was prepared before it, and may refuse settings for a session.
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
+	if err := migratePostgres(ctx, *direct); err != nil {
+		return nil, err
 	}
 	db, pool, err := postgresConn(*config, postgresConns)
 	if err != nil {
 		return nil, err
 	}
-	s := newStore(db, db)
-	s.closers = []func() error{pool.Close}
+	if len(beside.Replicas) == 0 {
+		s := newStore(db, db)
+		s.closers = []func() error{pool.Close}
+		return s, nil
+	}
+	copies, err := openReplicas(db, beside.Replicas)
+	if err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	s := newReplicatedStore(db, db, copies)
+	s.closers = []func() error{copies.close, pool.Close}
 	return s, nil
+}
+
+// boundStatements sets the bounds that the URL leaves open.
+func boundStatements(config *pgx.ConnConfig) {
+	for name, value := range postgresTimeouts {
+		if _, set := config.RuntimeParams[name]; !set {
+			config.RuntimeParams[name] = value
+		}
+	}
 }
 
 func postgresConfig(url string) (*pgx.ConnConfig, error) {

@@ -22,7 +22,7 @@ const selectProduct = "p.*, c.name AS category_name"
 
 // ByID returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return byProductID(t.read.WithContext(ctx), id)
+	return byProductID(t.reader(ctx), id)
 }
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
@@ -81,7 +81,7 @@ func (t Products) After(ctx context.Context, f domain.ProductFilter, last uuid.U
 
 // matching narrows the table to what the filter leaves.
 func (t Products) matching(ctx context.Context, f domain.ProductFilter, categoryID string) *gorm.DB {
-	q := t.read.WithContext(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
+	q := t.reader(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
 	if f.Search != "" {
 		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
 	}

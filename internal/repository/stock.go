@@ -68,7 +68,7 @@ var movementSorts = map[string]string{"createdAt": "m.product_version"}
 
 // List gives one page of a product's ledger and how many lines it has.
 func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]domain.Movement, int64, error) {
-	q := t.read.WithContext(ctx).Table("movements m").Joins("LEFT JOIN users u ON u.id = m.user_id").Where("m.product_id = ?", product)
+	q := t.reader(ctx).Table("movements m").Joins("LEFT JOIN users u ON u.id = m.user_id").Where("m.product_id = ?", product)
 	movements, total, err := list[domain.Movement](q, "m.*, u.username", p, movementSorts, "m.id")
 	if err != nil {
 		return nil, 0, fail("list movements", err)
@@ -79,7 +79,7 @@ func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]do
 // After gives up to n movements of all products, by id, beginning behind the one named; uuid.Nil is before all.
 func (t Stock) After(ctx context.Context, last uuid.UUID, n int) ([]domain.Movement, error) {
 	var movements []domain.Movement
-	err := t.read.WithContext(ctx).Table("movements m").Joins("LEFT JOIN users u ON u.id = m.user_id").Select("m.*, u.username").
+	err := t.reader(ctx).Table("movements m").Joins("LEFT JOIN users u ON u.id = m.user_id").Select("m.*, u.username").
 		Where("m.id > ?", last).Order("m.id").Limit(n).Scan(&movements).Error
 	if err != nil {
 		return nil, fail("read movements", err)

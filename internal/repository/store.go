@@ -42,6 +42,7 @@ type Store struct {
 	Keys       Keys
 
 	read, write *gorm.DB
+	replicas    *replicas // of the database; nil for none
 	closers     []func() error
 	wake        func() // tells whoever relays the outbox that a row was committed
 	retried     func() // tells whoever counts them that a transaction is run again
@@ -51,27 +52,39 @@ type Store struct {
 // on SQLite, where one connection writes and the others read.
 type table struct {
 	read, write *gorm.DB
+	replicas    *replicas // for some reads outside of transactions; nil for none
 }
 
 // newStore builds the parts over the two handles.
-func newStore(read, write *gorm.DB) *Store {
-	t := table{read: read, write: write}
+func newStore(read, write *gorm.DB) *Store { return newReplicatedStore(read, write, nil) }
+
+func newReplicatedStore(read, write *gorm.DB, copies *replicas) *Store {
+	t := table{read: read, write: write, replicas: copies}
 	return &Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
 		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
 		Factors: Factors{t}, Keys: Keys{t},
-		read: read, write: write,
+		read: read, write: write, replicas: copies,
 	}
+}
+
+// Servers are those beside the one that a store connects to. They are of Postgres.
+type Servers struct {
+	Direct   string   // the URL for what needs a session of its own, when the store's leads to a pooler; may be empty
+	Replicas []string // the URLs of replicas, for reads that may be a moment late
 }
 
 // Open connects to `sqlite://PATH` or `postgres://...`, brings the schema up to date (one process at a time, others
 // wait) and gives the store. The errors name no password.
-func Open(ctx context.Context, url string) (*Store, error) {
+func Open(ctx context.Context, url string) (*Store, error) { return OpenAmong(ctx, url, Servers{}) }
+
+// OpenAmong is [Open] for a Postgres that others stand beside.
+func OpenAmong(ctx context.Context, url string, beside Servers) (*Store, error) {
 	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
 	case "sqlite":
 		return openSQLite(ctx, rest)
 	case "postgres", "postgresql":
-		return openPostgres(ctx, url)
+		return openPostgres(ctx, url, beside)
 	}
 	return nil, errWhichEngine
 }
@@ -155,6 +168,9 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 		announced = announced || tx.Outbox.added
 		return tx.Audit.flush(ctx)
 	})
+	if err == nil {
+		s.replicas.noteWrite(ctx)
+	}
 	if err == nil && announced && s.wake != nil {
 		s.wake()
 	}
@@ -168,12 +184,17 @@ func (s *Store) OnOutbox(wake func()) { s.wake = wake }
 // OnRetry registers what is called before a transaction that lost to another one is run again. To be called before the store is used.
 func (s *Store) OnRetry(retried func()) { s.retried = retried }
 
-// Pools gives the pools of connections by their names, for those who watch how full they are: "postgres", or "sqlite_read" and
-// "sqlite_write". Statements go through the store.
+// Pools gives the pools of connections by their names, for those who watch how full they are: "postgres" and "postgres_replica_1" and so on, or
+// "sqlite_read" and "sqlite_write". Statements go through the store.
 func (s *Store) Pools() (map[string]*sql.DB, error) {
 	handles := map[string]*gorm.DB{"postgres": s.write}
 	if s.Embedded() {
 		handles = map[string]*gorm.DB{"sqlite_read": s.read, "sqlite_write": s.write}
+	}
+	if s.replicas != nil {
+		for i, r := range s.replicas.all {
+			handles[fmt.Sprintf("postgres_replica_%d", i+1)] = r.db
+		}
 	}
 	pools := map[string]*sql.DB{}
 	for name, db := range handles {

@@ -60,6 +60,12 @@ func (s *Auth) Authenticate(ctx context.Context, access, address string) (domain
 	return actor, nil
 }
 
+// OnBehalf has everything under the context be done for the actor. If it may lag, it may be told what was true a few seconds ago, where there are
+// replicas of the database, but never from before the actor's own last change.
+func (s *Auth) OnBehalf(ctx context.Context, actor domain.Actor, mayLag bool) context.Context {
+	return s.store.OnBehalf(ctx, actor.ID, mayLag)
+}
+
 func (s *Auth) bySession(ctx context.Context, access string) (domain.Actor, error) {
 	claims, err := s.tokens.Verify(access)
 	if err != nil {

@@ -58,6 +58,29 @@ func StartPostgres(dir string) (*Postgres, error) {
 	return p, nil
 }
 
+// StartReplica makes a copy of the server in the folder dir, which must be as for [StartPostgres], and starts a server on it that follows this one
+// and can be read. It returns when the server answers; the caller must Stop it before this one.
+func (p *Postgres) StartReplica(dir string) (*Postgres, error) {
+	r := &Postgres{dir: dir, programs: p.programs, password: p.password}
+	var err error
+	if r.port, err = freePort(); err != nil {
+		return nil, err
+	}
+	if p.account != nil {
+		if r.account, err = giveToNobody(dir); err != nil {
+			return nil, err
+		}
+	}
+	cmd := r.command("pg_basebackup", "-D", "data", "-R", "-c", "fast", "--no-sync", "-d", p.URL())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("pg_basebackup: %w\n%s", err, out)
+	}
+	if err := r.Start(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // URL is the address of the database "postgres", for its superuser. It stays the same when the server starts again.
 func (p *Postgres) URL() string { return postgresURL(p.port, p.password) }
 
@@ -144,7 +167,9 @@ func pingPostgres(ctx context.Context, url string) error {
 // of those where Debian puts them, which is not on the PATH.
 func findPostgres() (string, error) {
 	if initdb, err := exec.LookPath("initdb"); err == nil {
-		return filepath.Dir(initdb), nil
+		if initdb, err = filepath.EvalSymlinks(initdb); err == nil { // a link may stand alone there
+			return filepath.Dir(initdb), nil
+		}
 	}
 	newest, highest := "", 0
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
