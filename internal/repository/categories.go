@@ -16,8 +16,8 @@ type Categories struct{ table }
 // List gives all categories by name, with how many products each holds.
 func (t Categories) List(ctx context.Context) ([]domain.Category, error) {
 	categories := []domain.Category{}
-	err := t.reader(ctx).Raw(`SELECT c.*, (SELECT COUNT(*) FROM products p WHERE p.category_id = c.id AND p.deleted_at IS NULL) AS products
-		FROM categories c WHERE c.deleted_at IS NULL ORDER BY c.name_key, c.id`).Scan(&categories).Error
+	err := t.reader(ctx).Raw(`SELECT c.*, COALESCE(k.n, 0) AS products FROM categories c LEFT JOIN product_counts k ON k.category_id = c.id
+		WHERE c.deleted_at IS NULL ORDER BY c.name_key, c.id`).Scan(&categories).Error
 	if err != nil {
 		return nil, fail("list categories", err)
 	}

@@ -68,6 +68,13 @@ var invariants = []invariant{
 		WHERE p.deleted_at IS NOT NULL AND o.deleted_at IS NULL AND o.state IN ('Draft', 'Pending', 'Ready')`},
 	{"a deleted category holds no product", `
 		SELECT CAST(p.id AS TEXT) FROM products p JOIN categories c ON c.id = p.category_id WHERE c.deleted_at IS NOT NULL AND p.deleted_at IS NULL`},
+	{"products and orders are as many as the totals of lists say", `
+		SELECT CAST(c.id AS TEXT) FROM categories c LEFT JOIN product_counts k ON k.category_id = c.id
+		LEFT JOIN (SELECT category_id, COUNT(*) AS n FROM products WHERE deleted_at IS NULL GROUP BY category_id) p ON p.category_id = c.id
+		WHERE COALESCE(k.n, 0) <> COALESCE(p.n, 0)
+		UNION ALL SELECT s.state FROM (SELECT state FROM order_counts UNION SELECT state FROM orders) s LEFT JOIN order_counts k ON k.state = s.state
+		LEFT JOIN (SELECT state, COUNT(*) AS n FROM orders WHERE deleted_at IS NULL GROUP BY state) o ON o.state = s.state
+		WHERE COALESCE(k.n, 0) <> COALESCE(o.n, 0)`},
 	{"no step was taken by a role that is too low for it", `
 		SELECT CAST(s.order_id AS TEXT) FROM order_steps s JOIN users u ON u.id = s.user_id
 		WHERE u.role = 'ReadonlyUser' OR u.role = 'User' AND (s.to_state IN ('Ready', 'Completed') OR s.from_state = 'Ready')`},

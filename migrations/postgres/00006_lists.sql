@@ -1,0 +1,127 @@
+-- +goose Up
+
+-- How many products and orders there are, for the totals of lists: counting a million takes longer than reading a page of them.
+CREATE TABLE product_counts (
+    category_id uuid PRIMARY KEY REFERENCES categories (id),
+    n           bigint NOT NULL CHECK (n >= 0)
+);
+CREATE TABLE order_counts (
+    state text PRIMARY KEY,
+    n     bigint NOT NULL CHECK (n >= 0)
+);
+INSERT INTO product_counts (category_id, n) SELECT category_id, COUNT(*) FROM products WHERE deleted_at IS NULL GROUP BY category_id;
+INSERT INTO order_counts (state, n) SELECT state, COUNT(*) FROM orders WHERE deleted_at IS NULL GROUP BY state;
+
+-- What a transaction changes is gathered in a setting that ends with it, goes back with its savepoints, and costs no row. It is written when the
+-- transaction commits: a row of these tables is held for that moment alone, however long the transaction was, and whoever holds one waits for
+-- nothing but the next of them in their order.
+-- +goose StatementBegin
+CREATE FUNCTION gather_count(of_what text, key text, change bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    gathered jsonb := COALESCE(NULLIF(current_setting('inventoryhub.counts', true), ''), '{}')::jsonb;
+    name     text  := of_what || ' ' || key;
+BEGIN
+    PERFORM set_config('inventoryhub.counts', (gathered || jsonb_build_object(name, COALESCE((gathered ->> name)::bigint, 0) + change))::text, true);
+END
+$$;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE FUNCTION write_counts() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    gathered text := current_setting('inventoryhub.counts', true);
+    changed  record;
+BEGIN
+    IF gathered IS NULL OR gathered = '' THEN -- written for an earlier row of this transaction
+        RETURN NULL;
+    END IF;
+    PERFORM set_config('inventoryhub.counts', '', true);
+    FOR changed IN
+        SELECT split_part(key, ' ', 1) AS of_what, split_part(key, ' ', 2) AS key, value::bigint AS change
+        FROM jsonb_each_text(gathered::jsonb) WHERE value <> '0' ORDER BY 1, 2
+    LOOP
+        IF changed.of_what = 'orders' THEN
+            UPDATE order_counts SET n = n + changed.change WHERE state = changed.key;
+            IF NOT FOUND THEN
+                INSERT INTO order_counts AS c (state, n) VALUES (changed.key, changed.change) ON CONFLICT (state) DO UPDATE SET n = c.n + excluded.n;
+            END IF;
+        ELSE
+            UPDATE product_counts SET n = n + changed.change WHERE category_id = changed.key::uuid;
+            IF NOT FOUND THEN
+                INSERT INTO product_counts AS c (category_id, n) VALUES (changed.key::uuid, changed.change) ON CONFLICT (category_id) DO UPDATE SET n = c.n + excluded.n;
+            END IF;
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+-- Rows are counted once a statement. Products are changed far more often in their stock than in what is counted, so their changes are looked at
+-- row by row, which costs nothing where the columns are not named.
+-- +goose StatementBegin
+CREATE FUNCTION count_products() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        PERFORM gather_count('products', category_id::text, COUNT(*)) FROM added WHERE deleted_at IS NULL GROUP BY category_id;
+        RETURN NULL;
+    END IF;
+    IF OLD.deleted_at IS NULL THEN
+        PERFORM gather_count('products', OLD.category_id::text, -1);
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.deleted_at IS NULL THEN
+        PERFORM gather_count('products', NEW.category_id::text, 1);
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER products_count_added AFTER INSERT ON products REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_products();
+CREATE TRIGGER products_count_changed AFTER UPDATE OF category_id, deleted_at ON products FOR EACH ROW
+    WHEN (OLD.category_id <> NEW.category_id OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION count_products();
+CREATE TRIGGER products_count_removed AFTER DELETE ON products FOR EACH ROW EXECUTE FUNCTION count_products();
+CREATE CONSTRAINT TRIGGER products_count_write AFTER INSERT OR DELETE ON products DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION write_counts();
+CREATE CONSTRAINT TRIGGER products_count_write_changed AFTER UPDATE OF category_id, deleted_at ON products DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.category_id <> NEW.category_id OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
+
+-- +goose StatementBegin
+CREATE FUNCTION count_orders() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    CASE TG_OP
+    WHEN 'INSERT' THEN
+        PERFORM gather_count('orders', state, COUNT(*)) FROM added WHERE deleted_at IS NULL GROUP BY state;
+    WHEN 'UPDATE' THEN
+        PERFORM gather_count('orders', state, SUM(change)::bigint)
+        FROM (SELECT state, -1 AS change FROM removed WHERE deleted_at IS NULL UNION ALL SELECT state, 1 FROM added WHERE deleted_at IS NULL) both_sides
+        GROUP BY state HAVING SUM(change) <> 0;
+    ELSE
+        PERFORM gather_count('orders', state, -COUNT(*)) FROM removed WHERE deleted_at IS NULL GROUP BY state;
+    END CASE;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER orders_count_added AFTER INSERT ON orders REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_orders();
+CREATE TRIGGER orders_count_changed AFTER UPDATE ON orders REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_orders();
+CREATE TRIGGER orders_count_removed AFTER DELETE ON orders REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION count_orders();
+CREATE CONSTRAINT TRIGGER orders_count_write AFTER INSERT OR DELETE ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION write_counts();
+CREATE CONSTRAINT TRIGGER orders_count_write_changed AFTER UPDATE OF state, deleted_at ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.state <> NEW.state OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
+
+-- +goose Down
+
+DROP TRIGGER orders_count_write_changed ON orders;
+DROP TRIGGER orders_count_write ON orders;
+DROP TRIGGER orders_count_removed ON orders;
+DROP TRIGGER orders_count_changed ON orders;
+DROP TRIGGER orders_count_added ON orders;
+DROP TRIGGER products_count_write_changed ON products;
+DROP TRIGGER products_count_write ON products;
+DROP TRIGGER products_count_removed ON products;
+DROP TRIGGER products_count_changed ON products;
+DROP TRIGGER products_count_added ON products;
+DROP FUNCTION count_orders();
+DROP FUNCTION count_products();
+DROP FUNCTION write_counts();
+DROP FUNCTION gather_count(text, text, bigint);
+DROP TABLE order_counts;
+DROP TABLE product_counts;
