@@ -121,6 +121,19 @@ type Movement struct {
 	CreatedAt      time.Time
 }
 
+// Move brings the product to what a movement makes of it, and has the movement say so. It returns a KindConflict on `quantity` if the product has too
+// little.
+func (p *Product) Move(m *Movement) error {
+	if p.Quantity+m.Delta < 0 {
+		return TooLittleStock("quantity", -m.Delta, *p)
+	}
+	p.Quantity += m.Delta
+	p.Version++
+	p.UpdatedAt = m.CreatedAt
+	m.QuantityAfter, m.ProductVersion = p.Quantity, p.Version
+	return nil
+}
+
 // NewMovement makes a movement that is still to be applied: ProductVersion, QuantityAfter and ReorderLevel are set then.
 // The command line acts as uuid.Nil.
 func NewMovement(product uuid.UUID, delta int64, reason MovementReason, by uuid.UUID, now time.Time) Movement {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"inventoryhub/internal/domain"
 )
@@ -36,26 +39,37 @@ func (t *Audit) flush(ctx context.Context) error {
 		Seq  int64
 		Hash string
 	}
-	err := t.write.WithContext(ctx).Raw("UPDATE audit_head SET seq = seq + ? WHERE id = 1 RETURNING seq, hash", len(t.pending)).Scan(&head).Error
+	err := t.write.WithContext(ctx).Raw("SELECT seq, hash FROM audit_head WHERE id = 1" + rowLock(t.write, forUpdate)).Scan(&head).Error
 	if err != nil {
 		return fail("hold audit log", err)
 	}
-	seq, hash := head.Seq-int64(len(t.pending)), head.Hash
 	for entries := range slices.Chunk(t.pending, auditBatch) {
-		rows := make([]auditRow, len(entries))
-		for i, e := range entries {
-			seq++
-			e.Follow(seq, hash)
-			hash, rows[i] = e.Hash, auditRow{e}
+		for i := range entries {
+			head.Seq++
+			entries[i].Follow(head.Seq, head.Hash)
+			head.Hash = entries[i].Hash
 		}
-		if err := t.write.WithContext(ctx).Create(&rows).Error; err != nil {
+		if err := auditColumns.insert(ctx, t.write, "audit_log", entries); err != nil {
 			return fail("write audit log", err)
 		}
 	}
-	if err := t.write.WithContext(ctx).Exec("UPDATE audit_head SET hash = ? WHERE id = 1", hash).Error; err != nil {
+	if err := t.write.WithContext(ctx).Exec("UPDATE audit_head SET seq = ?, hash = ? WHERE id = 1", head.Seq, head.Hash).Error; err != nil {
 		return fail("write audit log", err)
 	}
 	return nil
+}
+
+var auditColumns = columns[domain.AuditEntry]{
+	col("seq", "bigint", func(e domain.AuditEntry) int64 { return e.Seq }),
+	col("id", "uuid", func(e domain.AuditEntry) uuid.UUID { return e.ID }),
+	col("created_at", "timestamptz", func(e domain.AuditEntry) time.Time { return e.CreatedAt }),
+	col("user_id", "uuid", func(e domain.AuditEntry) *uuid.UUID { return e.UserID }),
+	col("action", "text", func(e domain.AuditEntry) string { return string(e.Action) }),
+	col("target_kind", "text", func(e domain.AuditEntry) string { return e.TargetKind }),
+	col("target", "text", func(e domain.AuditEntry) string { return e.Target }),
+	col("address", "text", func(e domain.AuditEntry) string { return e.Address }),
+	col("details", "text", func(e domain.AuditEntry) string { return e.Details }),
+	col("hash", "text", func(e domain.AuditEntry) string { return e.Hash }),
 }
 
 var auditSorts = map[string]string{"createdAt": "a.seq"}

@@ -197,7 +197,7 @@ func (b *base) order(p domain.Product, state domain.OrderState, by domain.User) 
 	o, err := domain.NewOrder(p, "Client", "about "+p.Name, 1, state, by.ID, now)
 	b.ok(err)
 	b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
-		return tx.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, by.ID, now))
+		return tx.Orders.Create(b.ctx, []domain.Order{o}, []domain.OrderStep{domain.NewOrderStep(o, nil, by.ID, now)})
 	}))
 	return o
 }

@@ -13,7 +13,8 @@ import (
 // Orders is the table of orders and of their history. Deleted ones are found by no method.
 type Orders struct{ table }
 
-func orderNotFound(id uuid.UUID) error {
+// OrderNotFound is the KindNotFound of an order that does not exist.
+func OrderNotFound(id uuid.UUID) error {
 	return domain.NotFound("id", "The transaction with id '%s' does not exist", id)
 }
 
@@ -39,10 +40,26 @@ func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
 
 // Lock is ByID for an order that is about to be changed: others who want to change it wait until the transaction ends.
 func (t Orders) Lock(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	if err := lockRow(t.write.WithContext(ctx), &domain.Order{}, id, forUpdate); err != nil {
-		return domain.Order{}, fail("lock order", err)
+	locked, err := t.LockAll(ctx, []uuid.UUID{id})
+	if err != nil {
+		return domain.Order{}, err
+	}
+	if len(locked) == 0 {
+		return domain.Order{}, OrderNotFound(id)
 	}
 	return byOrderID(t.write.WithContext(ctx), id)
+}
+
+// LockAll gives those of the orders that there are, in the order of their ids and without their products, and locks them: others who want to change
+// one wait until the transaction ends.
+func (t Orders) LockAll(ctx context.Context, ids []uuid.UUID) ([]domain.Order, error) {
+	var orders []domain.Order
+	where, arg := oneOf(t.write, "id", ids)
+	err := t.write.WithContext(ctx).Raw("SELECT * FROM orders WHERE "+where+" AND deleted_at IS NULL ORDER BY id"+rowLock(t.write, forUpdate), arg).Scan(&orders).Error
+	if err != nil {
+		return nil, fail("lock orders", err)
+	}
+	return orders, nil
 }
 
 func byOrderID(db *gorm.DB, id uuid.UUID) (domain.Order, error) {
@@ -53,7 +70,7 @@ func byOrderID(db *gorm.DB, id uuid.UUID) (domain.Order, error) {
 		return domain.Order{}, fail("load order", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		return domain.Order{}, orderNotFound(id)
+		return domain.Order{}, OrderNotFound(id)
 	}
 	return row.order(), nil
 }
@@ -107,31 +124,61 @@ func ordersOf(rows []orderRow) []domain.Order {
 	return orders
 }
 
-// Create stores an order together with the first line of its history.
-func (t Orders) Create(ctx context.Context, o domain.Order, first domain.OrderStep) error {
-	if err := t.write.WithContext(ctx).Create(&o).Error; err != nil {
-		return fail("create order", err)
-	}
-	return t.addStep(ctx, first)
+var orderColumns = columns[domain.Order]{
+	col("id", "uuid", func(o domain.Order) uuid.UUID { return o.ID }),
+	col("product_id", "uuid", func(o domain.Order) uuid.UUID { return o.ProductID }),
+	col("client", "text", func(o domain.Order) string { return o.Client }),
+	col("client_key", "text", func(o domain.Order) string { return o.ClientKey }),
+	col("description", "text", func(o domain.Order) string { return o.Description }),
+	col("search_key", "text", func(o domain.Order) string { return o.SearchKey }),
+	col("quantity", "bigint", func(o domain.Order) int64 { return o.Quantity }),
+	col("state", "text", func(o domain.Order) string { return string(o.State) }),
+	col("version", "bigint", func(o domain.Order) int64 { return o.Version }),
+	col("created_by", "uuid", func(o domain.Order) *uuid.UUID { return o.CreatedBy }),
+	col("created_at", "timestamptz", func(o domain.Order) time.Time { return o.CreatedAt }),
+	col("updated_at", "timestamptz", func(o domain.Order) time.Time { return o.UpdatedAt }),
 }
 
-// SaveState writes the state that an order was moved to, and the line of its history, if the order still stands where it was read:
-// in the state and version before. It returns KindConflict on `transition` if someone else moved it first.
-func (t Orders) SaveState(ctx context.Context, o domain.Order, made domain.OrderStep) error {
-	done := t.write.WithContext(ctx).Model(&domain.Order{}).
-		Where("id = ? AND state = ? AND version = ? AND deleted_at IS NULL", o.ID, made.FromState, o.Version-1).
-		UpdateColumns(map[string]any{"state": o.State, "version": o.Version, "updated_at": o.UpdatedAt})
+var stepColumns = columns[domain.OrderStep]{
+	col("id", "uuid", func(s domain.OrderStep) uuid.UUID { return s.ID }),
+	col("order_id", "uuid", func(s domain.OrderStep) uuid.UUID { return s.OrderID }),
+	col("order_version", "bigint", func(s domain.OrderStep) int64 { return s.OrderVersion }),
+	col("from_state", "text", func(s domain.OrderStep) *string { return (*string)(s.FromState) }),
+	col("to_state", "text", func(s domain.OrderStep) string { return string(s.ToState) }),
+	col("user_id", "uuid", func(s domain.OrderStep) *uuid.UUID { return s.UserID }),
+	col("created_at", "timestamptz", func(s domain.OrderStep) time.Time { return s.CreatedAt }),
+}
+
+// Create stores orders, each together with the first line of its history.
+func (t Orders) Create(ctx context.Context, orders []domain.Order, first []domain.OrderStep) error {
+	if len(orders) == 0 {
+		return nil
+	}
+	if err := orderColumns.insert(ctx, t.write, "orders", orders); err != nil {
+		return fail("create orders", err)
+	}
+	return t.addSteps(ctx, first)
+}
+
+// SaveStates writes the states that steps, each of another order, lead to, and the lines of their histories, if the orders still stand where they were
+// read: in the state and version before. It returns KindConflict on `transition` if someone else moved one of them first, which the text says of the first.
+func (t Orders) SaveStates(ctx context.Context, steps []domain.OrderStep) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	done := stepColumns.update(ctx, t.write, "orders", steps, "state = given.to_state, version = given.order_version, updated_at = given.created_at",
+		"orders.id = given.order_id AND orders.state = given.from_state AND orders.version = given.order_version - 1 AND orders.deleted_at IS NULL")
 	if done.Error != nil {
-		return fail("move order", done.Error)
+		return fail("move orders", done.Error)
 	}
-	if done.RowsAffected == 0 {
-		return domain.IllegalTransition(*made.FromState, o.State)
+	if done.RowsAffected != int64(len(steps)) {
+		return domain.IllegalTransition(*steps[0].FromState, steps[0].ToState)
 	}
-	return t.addStep(ctx, made)
+	return t.addSteps(ctx, steps)
 }
 
-func (t Orders) addStep(ctx context.Context, step domain.OrderStep) error {
-	if err := t.write.WithContext(ctx).Create(&step).Error; err != nil {
+func (t Orders) addSteps(ctx context.Context, steps []domain.OrderStep) error {
+	if err := stepColumns.insert(ctx, t.write, "order_steps", steps); err != nil {
 		return fail("write order history", err)
 	}
 	return nil

@@ -48,7 +48,7 @@ func TestOrders(t *testing.T) {
 		_, err = o.MoveTo(domain.OrderPending, domain.Actor{ID: u.ID, Role: domain.RoleAdmin}, now.Add(time.Hour))
 		b.ok(err)
 		step := domain.NewOrderStep(o, &from, u.ID, now.Add(time.Hour))
-		b.ok(b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Orders.SaveState(b.ctx, o, step) }))
+		b.ok(b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Orders.SaveStates(b.ctx, []domain.OrderStep{step}) }))
 		found, err = b.Orders.ByID(b.ctx, o.ID)
 		b.ok(err)
 		require.Equal(t, o, found)
@@ -88,7 +88,7 @@ func TestOrders_deletedAndUnknown(t *testing.T) {
 			b.refuses(b.Orders.SaveText(b.ctx, o), domain.KindConflict, "request")
 			from := domain.OrderPending
 			o.State = domain.OrderReady
-			b.refuses(b.Orders.SaveState(b.ctx, o, domain.NewOrderStep(o, &from, u.ID, now)), domain.KindConflict, "transition")
+			b.refuses(b.Orders.SaveStates(b.ctx, []domain.OrderStep{domain.NewOrderStep(o, &from, u.ID, now)}), domain.KindConflict, "transition")
 		}
 		_, total, err := b.Orders.List(b.ctx, domain.OrderFilter{Page: first("createdAt")})
 		b.ok(err)
@@ -125,7 +125,7 @@ func TestOrders_List(t *testing.T) {
 		made := func(p domain.Product, client, description string, state domain.OrderState) domain.Order {
 			o, err := domain.NewOrder(p, client, description, 2, state, u.ID, now)
 			b.ok(err)
-			b.ok(b.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, u.ID, now)))
+			b.ok(b.Orders.Create(b.ctx, []domain.Order{o}, []domain.OrderStep{domain.NewOrderStep(o, nil, u.ID, now)}))
 			o.Item = asItem(p)
 			return o
 		}
@@ -168,7 +168,7 @@ func TestOrders_sorts(t *testing.T) {
 			o, err := domain.NewOrder(p, client, description, quantity, state, u.ID, now.Add(created))
 			b.ok(err)
 			o.UpdatedAt = now.Add(updated)
-			b.ok(b.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, u.ID, now)))
+			b.ok(b.Orders.Create(b.ctx, []domain.Order{o}, []domain.OrderStep{domain.NewOrderStep(o, nil, u.ID, now)}))
 			o.Item = asItem(p)
 			return o
 		}
@@ -215,9 +215,9 @@ func TestOrders_CountOpen(t *testing.T) {
 	})
 }
 
-// TestOrders_SaveState_oneWinner has twenty movers who all read the order in the same state, without a lock: what decides is the
+// TestOrders_SaveStates_oneWinner has twenty movers who all read the order in the same state, without a lock: what decides is the
 // condition of the UPDATE.
-func TestOrders_SaveState_oneWinner(t *testing.T) {
+func TestOrders_SaveStates_oneWinner(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		u := b.user("jane", domain.RoleAdmin)
 		actor := domain.Actor{ID: u.ID, Role: u.Role}
@@ -230,7 +230,7 @@ func TestOrders_SaveState_oneWinner(t *testing.T) {
 				return err
 			}
 			return b.InTx(b.ctx, func(tx *repository.Store) error {
-				return tx.Orders.SaveState(b.ctx, o, domain.NewOrderStep(o, &from, u.ID, now))
+				return tx.Orders.SaveStates(b.ctx, []domain.OrderStep{domain.NewOrderStep(o, &from, u.ID, now)})
 			})
 		}) {
 			if err == nil {

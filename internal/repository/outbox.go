@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/tracing"
@@ -77,7 +76,7 @@ func (t *Outbox) Claim(ctx context.Context, n int, now time.Time, lease time.Dur
 	var rows []outboxRow
 	// MATERIALIZED, because Postgres may run a subquery of the UPDATE once for each row, each time with a limit of its own.
 	err := t.write.WithContext(ctx).Raw(`WITH due AS MATERIALIZED (
-			SELECT id FROM outbox WHERE state = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+rowLock(t.write, " FOR UPDATE SKIP LOCKED")+`)
+			SELECT id FROM outbox WHERE state = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?`+rowLock(t.write, forNobodyElse)+`)
 		UPDATE outbox SET due_at = ? WHERE id IN (SELECT id FROM due) RETURNING *`, outboxPending, now, n, now.Add(lease)).Scan(&rows).Error
 	if err != nil {
 		return nil, fail("claim outbox", err)
@@ -200,12 +199,4 @@ func (t *Outbox) update(ctx context.Context, id uuid.UUID, state string, columns
 		return domain.NotFound("id", "The event with id '%s' does not exist", id)
 	}
 	return nil
-}
-
-// rowLock leaves a lock out on SQLite, which does not know it and, having one writer, does not need it.
-func rowLock(db *gorm.DB, locking string) string {
-	if db.Name() == sqliteName {
-		return ""
-	}
-	return locking
 }

@@ -14,7 +14,8 @@ import (
 // Products is the table of products. Deleted ones are found by no method; orders still show them.
 type Products struct{ table }
 
-func productNotFound(id uuid.UUID) error {
+// ProductNotFound is the KindNotFound of a product that does not exist.
+func ProductNotFound(id uuid.UUID) error {
 	return domain.NotFound("id", "The item with id '%s' does not exist", id)
 }
 
@@ -27,19 +28,72 @@ func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
 func (t Products) Lock(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return t.locked(ctx, id, forUpdate)
+	return theOne(id)(t.LockAll(ctx, []uuid.UUID{id}))
 }
 
 // Hold is ByID for a product that is about to get an order: nobody deletes it until the transaction ends.
 func (t Products) Hold(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return t.locked(ctx, id, forShare)
+	return theOne(id)(t.HoldAll(ctx, []uuid.UUID{id}))
 }
 
-func (t Products) locked(ctx context.Context, id uuid.UUID, locking clause.Locking) (domain.Product, error) {
-	if err := lockRow(t.write.WithContext(ctx), &domain.Product{}, id, locking); err != nil {
-		return domain.Product{}, fail("lock product", err)
+func theOne(id uuid.UUID) func([]domain.Product, error) (domain.Product, error) {
+	return func(found []domain.Product, err error) (domain.Product, error) {
+		if err != nil {
+			return domain.Product{}, err
+		}
+		if len(found) == 0 {
+			return domain.Product{}, ProductNotFound(id)
+		}
+		return found[0], nil
 	}
-	return byProductID(t.write.WithContext(ctx), id)
+}
+
+// LockAll is [Products.Lock] for those of several products that there are, in the order of their ids, so that two who lock several never wait for each
+// other.
+func (t Products) LockAll(ctx context.Context, ids []uuid.UUID) ([]domain.Product, error) {
+	return t.locked(ctx, ids, forUpdate)
+}
+
+// HoldAll is LockAll for [Products.Hold].
+func (t Products) HoldAll(ctx context.Context, ids []uuid.UUID) ([]domain.Product, error) {
+	return t.locked(ctx, ids, forShare)
+}
+
+func (t Products) locked(ctx context.Context, ids []uuid.UUID, locking clause.Locking) ([]domain.Product, error) {
+	var products []domain.Product
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	where, arg := oneOf(t.write, "p.id", ids)
+	// The name is looked up for each row as it is once it is locked; see rowLock.
+	err := t.write.WithContext(ctx).Raw(`SELECT p.*, (SELECT c.name FROM categories c WHERE c.id = p.category_id) AS category_name FROM products p
+		WHERE `+where+` AND p.deleted_at IS NULL ORDER BY p.id`+rowLock(t.write, locking), arg).Scan(&products).Error
+	if err != nil {
+		return nil, fail("lock products", err)
+	}
+	for i := range products {
+		// A category that was made while the statement waited is none that it knows of.
+		if p := &products[i]; p.CategoryName == "" {
+			if err := t.write.WithContext(ctx).Raw("SELECT name FROM categories WHERE id = ?", p.CategoryID).Scan(&p.CategoryName).Error; err != nil {
+				return nil, fail("load category", err)
+			}
+		}
+	}
+	return products, nil
+}
+
+// Shown gives products as orders show them: deleted ones too.
+func (t Products) Shown(ctx context.Context, ids []uuid.UUID) ([]domain.Product, error) {
+	var products []domain.Product
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	where, arg := oneOf(t.write, "p.id", ids)
+	err := t.write.WithContext(ctx).Raw("SELECT "+selectProduct+" FROM products p JOIN categories c ON c.id = p.category_id WHERE "+where, arg).Scan(&products).Error
+	if err != nil {
+		return nil, fail("load products", err)
+	}
+	return products, nil
 }
 
 func byProductID(db *gorm.DB, id uuid.UUID) (domain.Product, error) {
@@ -50,7 +104,7 @@ func byProductID(db *gorm.DB, id uuid.UUID) (domain.Product, error) {
 		return domain.Product{}, fail("load product", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		return domain.Product{}, productNotFound(id)
+		return domain.Product{}, ProductNotFound(id)
 	}
 	return p, nil
 }
@@ -173,7 +227,7 @@ func (t Products) SaveDescription(ctx context.Context, p domain.Product) (int64,
 		return 0, err
 	}
 	if done.RowsAffected == 0 {
-		return 0, productNotFound(p.ID)
+		return 0, ProductNotFound(p.ID)
 	}
 	return version, nil
 }
@@ -186,7 +240,7 @@ func (t Products) Delete(ctx context.Context, id uuid.UUID, now time.Time) error
 		return fail("delete product", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		return productNotFound(id)
+		return ProductNotFound(id)
 	}
 	return nil
 }

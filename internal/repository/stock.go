@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"gorm.io/gorm"
 
 	"inventoryhub/internal/domain"
 )
@@ -34,34 +33,69 @@ func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, e
 		return domain.Movement{}, domain.TooLittleStock("quantity", -m.Delta, p)
 	}
 	m.QuantityAfter, m.ProductVersion, m.ReorderLevel = after.Quantity, after.Version, after.ReorderLevel
-	if err := t.write.WithContext(ctx).Create(&m).Error; err != nil {
+	if err := movementColumns.insert(ctx, t.write, "movements", []domain.Movement{m}); err != nil {
 		return domain.Movement{}, fail("write movement", err)
 	}
 	return m, nil
 }
 
-// ApplyAll is [Stock.Apply] for movements of several products, one each, that say themselves which quantity and version they lead to. It returns
-// KindConflict on `request` if one of the products is not where its movement begins.
+// ApplyAll is [Stock.Apply] for movements that say themselves which quantity and version of their product they lead to, and that follow from each other
+// where several are of one product. It returns KindConflict on `request` if one of the products is not where its first movement begins.
 func (t Stock) ApplyAll(ctx context.Context, movements []domain.Movement) error {
 	if len(movements) == 0 {
 		return nil
 	}
-	if err := t.write.WithContext(ctx).Create(&movements).Error; err != nil {
-		if isDuplicate(err) { // someone else has led the product to the version
-			return severalSaved("write movements", len(movements), &gorm.DB{Error: err})
+	var legs []leg
+	of := map[uuid.UUID]int{}
+	for _, m := range movements {
+		i, known := of[m.ProductID]
+		if !known {
+			i, of[m.ProductID] = len(legs), len(legs)
+			legs = append(legs, leg{product: m.ProductID, from: m.ProductVersion - 1})
 		}
+		l := &legs[i]
+		l.delta, l.quantity, l.version, l.at = l.delta+m.Delta, m.QuantityAfter, m.ProductVersion, m.CreatedAt
+	}
+	done := legColumns.update(ctx, t.write, "products", legs, "quantity = products.quantity + given.delta, version = given.version, updated_at = given.at",
+		`products.id = given.id AND products.deleted_at IS NULL AND products.version = given.version_before
+		AND products.quantity + given.delta = given.quantity AND products.quantity + given.delta >= 0`)
+	if err := severalSaved("change stock", len(legs), done); err != nil {
+		return err
+	}
+	if err := movementColumns.insert(ctx, t.write, "movements", movements); err != nil {
 		return fail("write movements", err)
 	}
-	ids, products := make([]uuid.UUID, len(movements)), make([]uuid.UUID, len(movements))
-	for i, m := range movements {
-		ids[i], products[i] = m.ID, m.ProductID
-	}
-	// Both sides are named, though one would do: Postgres knows nothing of rows that this transaction has made, and would go through all products
-	// for each of the movements.
-	done := t.write.WithContext(ctx).Exec(`UPDATE products SET quantity = m.quantity_after, version = m.product_version, updated_at = m.created_at FROM movements m
-		WHERE m.id IN ? AND products.id IN ? AND products.id = m.product_id AND products.deleted_at IS NULL
-		AND products.version + 1 = m.product_version AND products.quantity + m.delta = m.quantity_after`, ids, products)
-	return severalSaved("change stock", len(movements), done)
+	return nil
+}
+
+// leg is what the movements of one product make of it together.
+type leg struct {
+	product         uuid.UUID
+	from, version   int64 // the version before and after
+	delta, quantity int64
+	at              time.Time
+}
+
+var legColumns = columns[leg]{
+	col("id", "uuid", func(l leg) uuid.UUID { return l.product }),
+	col("version_before", "bigint", func(l leg) int64 { return l.from }),
+	col("version", "bigint", func(l leg) int64 { return l.version }),
+	col("delta", "bigint", func(l leg) int64 { return l.delta }),
+	col("quantity", "bigint", func(l leg) int64 { return l.quantity }),
+	col("at", "timestamptz", func(l leg) time.Time { return l.at }),
+}
+
+var movementColumns = columns[domain.Movement]{
+	col("id", "uuid", func(m domain.Movement) uuid.UUID { return m.ID }),
+	col("product_id", "uuid", func(m domain.Movement) uuid.UUID { return m.ProductID }),
+	col("product_version", "bigint", func(m domain.Movement) int64 { return m.ProductVersion }),
+	col("delta", "bigint", func(m domain.Movement) int64 { return m.Delta }),
+	col("quantity_after", "bigint", func(m domain.Movement) int64 { return m.QuantityAfter }),
+	col("reason", "text", func(m domain.Movement) string { return string(m.Reason) }),
+	col("order_id", "uuid", func(m domain.Movement) *uuid.UUID { return m.OrderID }),
+	col("user_id", "uuid", func(m domain.Movement) *uuid.UUID { return m.UserID }),
+	col("note", "text", func(m domain.Movement) string { return m.Note }),
+	col("created_at", "timestamptz", func(m domain.Movement) time.Time { return m.CreatedAt }),
 }
 
 var movementSorts = map[string]string{"createdAt": "m.product_version"}

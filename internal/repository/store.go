@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/google/uuid"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
@@ -129,7 +128,7 @@ func (s *Store) InTx(ctx context.Context, f func(tx *Store) error) error {
 	pause.InitialInterval, pause.MaxInterval = 10*time.Millisecond, 200*time.Millisecond
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		tries++
-		err := s.inTxOnce(ctx, f)
+		_, err := s.inTxOnce(ctx, f)
 		if err != nil && !lostRace(err) {
 			err = backoff.Permanent(err)
 		}
@@ -157,16 +156,46 @@ func (s *Store) Bulk(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
+// briefly is how long [Store.TryInTx] waits for a lock. Those who commit many at once hold theirs for some 10 ms.
+const briefly = 500 * time.Millisecond
+
+// TryInTx is [Store.InTx] for work that can be done in other ways too: it is tried once, and waits for each lock only briefly. With an error it says
+// whether it may be done again: nothing of it was kept. Otherwise nobody knows, because the COMMIT was not answered.
+func (s *Store) TryInTx(ctx context.Context, f func(tx *Store) error) (again bool, err error) {
+	_, span := tracing.Begin(ctx, "transaction")
+	defer span.End()
+	committing, err := s.inTxOnce(ctx, func(tx *Store) error {
+		if !tx.Embedded() {
+			if err := tx.write.WithContext(ctx).Exec(fmt.Sprintf("SET LOCAL lock_timeout = %d", briefly.Milliseconds())).Error; err != nil {
+				return err
+			}
+		}
+		return f(tx)
+	})
+	if err == nil {
+		return false, nil
+	}
+	if lostRace(err) && s.retried != nil {
+		s.retried()
+	}
+	return !committing || lostRace(err), fail("transaction", err)
+}
+
+// inTxOnce says with an error whether it is the COMMIT that failed.
+func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) (committing bool, err error) {
 	announced := false
-	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+	err = s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		tx := newStore(db, db)
 		tx.wake = func() { announced = true } // by a transaction within this one
 		if err := f(tx); err != nil {
 			return err
 		}
 		announced = announced || tx.Outbox.added
-		return tx.Audit.flush(ctx)
+		if err := tx.Audit.flush(ctx); err != nil {
+			return err
+		}
+		committing = true
+		return nil
 	})
 	if err == nil {
 		s.replicas.noteWrite(ctx)
@@ -174,7 +203,7 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 	if err == nil && announced && s.wake != nil {
 		s.wake()
 	}
-	return err
+	return committing, err
 }
 
 // OnOutbox registers what is called after a transaction that added to the outbox was committed. It must not block. To be
@@ -252,15 +281,18 @@ var forUpdate = clause.Locking{Strength: "NO KEY UPDATE"}
 // forShare keeps a row as it is until this transaction ends.
 var forShare = clause.Locking{Strength: clause.LockingStrengthShare}
 
-// lockRow locks one row, by a statement of its own before the one that reads it. Postgres gives a statement that had to wait for a row that row as
-// it is now, but the rows that are joined to it as they were before: a product that was moved to another category meanwhile would fit none
-// and seem not to exist. SQLite has one writer, and nothing to wait for.
-func lockRow(db *gorm.DB, model any, id uuid.UUID, locking clause.Locking) error {
+// forNobodyElse makes a row one's own, and leaves out those that are somebody else's.
+var forNobodyElse = clause.Locking{Strength: clause.LockingStrengthUpdate, Options: clause.LockingOptionsSkipLocked}
+
+// rowLock ends a statement that reads rows and locks them. SQLite does not know it and, having one writer, does not need it.
+//
+// Such a statement joins nothing to the rows. Postgres gives a statement that had to wait for a row that row as it is now, but the rows that are joined
+// to it as they were before: a product that was moved to another category meanwhile would fit none and seem not to exist.
+func rowLock(db *gorm.DB, locking clause.Locking) string {
 	if db.Name() == sqliteName {
-		return nil
+		return ""
 	}
-	var locked []uuid.UUID
-	return db.Model(model).Clauses(locking).Where("id = ?", id).Pluck("id", &locked).Error
+	return strings.TrimRight(" FOR "+locking.Strength+" "+locking.Options, " ")
 }
 
 // byIDAlone names a column such that SQLite does not look for an index on it: it knows no statistics, and would read and sort all that has the

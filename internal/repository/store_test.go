@@ -408,7 +408,7 @@ func TestInTx_keepsAllOrNothing(t *testing.T) {
 			if _, err := moved.MoveTo(domain.OrderReady, domain.Actor{ID: u.ID, Role: u.Role}, now); err != nil {
 				return err
 			}
-			if err := tx.Orders.SaveState(b.ctx, moved, domain.NewOrderStep(moved, &from, u.ID, now)); err != nil {
+			if err := tx.Orders.SaveStates(b.ctx, []domain.OrderStep{domain.NewOrderStep(moved, &from, u.ID, now)}); err != nil {
 				return err
 			}
 			return tx.Outbox.Add(b.ctx, newEvent(now))

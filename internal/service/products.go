@@ -9,6 +9,7 @@ import (
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/imagestore"
 	"inventoryhub/internal/repository"
+	"inventoryhub/internal/tracing"
 )
 
 // Products is about what is in stock, and how much of it.
@@ -16,11 +17,14 @@ type Products struct {
 	store    *repository.Store
 	pictures *Pictures
 	clock    clock
+	adjusts  together[adjusting]
 }
 
 // NewProducts makes the use cases of /products. Whoever only imports and exports needs no pictures.
 func NewProducts(store *repository.Store, pictures *Pictures, now func() time.Time) *Products {
-	return &Products{store: store, pictures: pictures, clock: now}
+	s := &Products{store: store, pictures: pictures, clock: now}
+	s.adjusts = together[adjusting]{store: store, carryOut: s.adjust}
+	return s
 }
 
 // ProductInput is what a caller says of a product.
@@ -184,6 +188,17 @@ func move(ctx context.Context, tx *repository.Store, p *domain.Product, m domain
 	return nil
 }
 
+// products finds products by their ids.
+type products map[uuid.UUID]*domain.Product
+
+func byID(all []domain.Product, err error) (products, error) {
+	found := make(products, len(all))
+	for i := range all {
+		found[all[i].ID] = &all[i]
+	}
+	return found, err
+}
+
 // warn announces a product that has become low to everybody who watches the stock. It must have been held since it was before.
 func warn(ctx context.Context, tx *repository.Store, before, after domain.Product, now time.Time) error {
 	if before.Low() || !after.Low() {
@@ -303,39 +318,78 @@ type Adjustment struct {
 	Note     string
 }
 
+// adjusting is a call of [Products.Adjust].
+type adjusting struct {
+	actor    domain.Actor
+	id       uuid.UUID
+	in       Adjustment
+	expected domain.Expectation
+	faults   domain.Faults
+	product  domain.Product // the result
+}
+
 // Adjust changes a product's stock by hand. It returns KindForbidden, KindNotFound on `id`, KindInvalid for faults, and KindConflict on
 // `delta` if the product has too little or would have too much.
 func (s *Products) Adjust(ctx context.Context, actor domain.Actor, id uuid.UUID, in Adjustment, expected domain.Expectation, faults domain.Faults) (domain.Product, error) {
 	if err := actor.Require(domain.WriteProducts); err != nil {
 		return domain.Product{}, err
 	}
-	var product domain.Product
-	err := s.store.InTx(ctx, func(tx *repository.Store) error {
-		var err error
-		if product, err = lockProduct(ctx, tx, id, expected); err != nil {
-			return faults.Beside(err)
-		}
-		if err := faults.Err(); err != nil {
-			return err
-		}
-		delta, err := in.delta(product)
-		if err != nil {
-			return err
-		}
-		now := s.clock.now()
-		m := domain.NewMovement(id, delta, domain.MovementAdjusted, actor.ID, now)
-		m.Note = in.Note
-		note(tx, actor, domain.AuditProductAdjusted, "product", id.String(), domain.AuditDetails{"delta": delta}, now)
-		before := product
-		if err := move(ctx, tx, &product, m); err != nil {
-			return err
-		}
-		return warn(ctx, tx, before, product, now)
-	})
+	adjusted, err := s.adjusts.do(ctx, adjusting{actor: actor, id: id, in: in, expected: expected, faults: faults})
 	if err != nil {
 		return domain.Product{}, err
 	}
-	return product, nil
+	return adjusted.product, nil
+}
+
+func (s *Products) adjust(ctx context.Context, tx *repository.Store, batch []*call[adjusting]) error {
+	now := s.clock.now()
+	ids := make([]uuid.UUID, len(batch))
+	for i, c := range batch {
+		ids[i] = c.in.id
+	}
+	held, err := byID(tx.Products.LockAll(ctx, ids))
+	if err != nil {
+		return err
+	}
+	var movements []domain.Movement
+	for _, c := range batch {
+		a := &c.in
+		var m domain.Movement
+		if m, c.refused = a.decide(held, now); c.refused != nil {
+			continue
+		}
+		product := held[a.id]
+		before := *product
+		if c.refused = product.Move(&m); c.refused != nil {
+			continue
+		}
+		a.product, movements = *product, append(movements, m)
+		note(tx, a.actor, domain.AuditProductAdjusted, "product", a.id.String(), domain.AuditDetails{"delta": m.Delta}, now)
+		if err := warn(tracing.Within(ctx, c.ctx), tx, before, *product, now); err != nil {
+			return err
+		}
+	}
+	return tx.Stock.ApplyAll(ctx, movements)
+}
+
+func (a *adjusting) decide(held products, now time.Time) (domain.Movement, error) {
+	product, exists := held[a.id]
+	if !exists {
+		return domain.Movement{}, a.faults.Beside(repository.ProductNotFound(a.id))
+	}
+	if err := a.expected.Check(product.Version); err != nil {
+		return domain.Movement{}, err
+	}
+	if err := a.faults.Err(); err != nil {
+		return domain.Movement{}, err
+	}
+	delta, err := a.in.delta(*product)
+	if err != nil {
+		return domain.Movement{}, err
+	}
+	m := domain.NewMovement(a.id, delta, domain.MovementAdjusted, a.actor.ID, now)
+	m.Note = a.in.Note
+	return m, nil
 }
 
 // delta gives the difference from what the product has. A count that finds what was expected is a movement too, of nothing.

@@ -130,6 +130,11 @@ func BeginKind(ctx context.Context, kind Kind, name string) (context.Context, Sp
 	return ctx, Span{span}
 }
 
+// Within gives ctx in the trace of another context.
+func Within(ctx, other context.Context) context.Context {
+	return trace.ContextWithSpan(ctx, trace.SpanFromContext(other))
+}
+
 // Span is one step. The zero Span is one that nobody is told of.
 type Span struct{ span trace.Span }
 
