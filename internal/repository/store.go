@@ -45,23 +45,28 @@ type Store struct {
 	closers     []func() error
 	wake        func() // tells whoever relays the outbox that a row was committed
 	retried     func() // tells whoever counts them that a transaction is run again
+	onCallers   []func()
+	listen      func(ctx context.Context, channel string, began, heard func()) error // nil on SQLite
 }
 
 // table is what every part of a Store works on. Inside a transaction both are the transaction. Outside they differ
 // on SQLite, where one connection writes and the others read.
 type table struct {
-	read, write *gorm.DB
+	read, write    *gorm.DB
+	callersChanged func()
 }
 
 // newStore builds the parts over the two handles.
 func newStore(read, write *gorm.DB) *Store {
-	t := table{read: read, write: write}
-	return &Store{
+	s := &Store{}
+	t := table{read: read, write: write, callersChanged: s.callersChanged}
+	*s = Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
 		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
 		Factors: Factors{t}, Keys: Keys{t},
 		read: read, write: write,
 	}
+	return s
 }
 
 // Open connects to `sqlite://PATH` or `postgres://...`, brings the schema up to date (one process at a time, others
@@ -145,10 +150,11 @@ func (s *Store) Bulk(ctx context.Context) error {
 }
 
 func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
-	announced := false
+	announced, callers := false, false
 	err := s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		tx := newStore(db, db)
 		tx.wake = func() { announced = true } // by a transaction within this one
+		tx.OnCallers(func() { callers = true })
 		if err := f(tx); err != nil {
 			return err
 		}
@@ -157,6 +163,9 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) error {
 	})
 	if err == nil && announced && s.wake != nil {
 		s.wake()
+	}
+	if callers {
+		s.callersChanged()
 	}
 	return err
 }
