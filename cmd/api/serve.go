@@ -91,8 +91,9 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		return err
 	}
 	var stopping atomic.Bool
+	auth := service.NewAuth(store, tokens, vault, hasher, settings, now)
 	handler, err := httpapi.New(httpapi.Services{
-		Auth:       service.NewAuth(store, tokens, vault, hasher, settings, now),
+		Auth:       auth,
 		Users:      service.NewUsers(store, c.InvitationTTL, now),
 		Categories: service.NewCategories(store, pictures, now),
 		Products:   service.NewProducts(store, pictures, now),
@@ -132,6 +133,13 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	var running sync.WaitGroup
 	running.Go(func() { relay.Run(background) })
 	running.Go(func() { keepHouse(background, housekeeping, log) })
+	running.Go(func() {
+		auth.RememberCallers(background, func(hears bool, err error) {
+			if !hears && background.Err() == nil {
+				log.Warn("changes by other servers are not heard of; who calls is asked for on each request", "error", err)
+			}
+		})
+	})
 	if c.MetricsAddr != "" {
 		if err := daemon.Watch(background, c.MetricsAddr, metrics.registry, store.Ping, log); err != nil {
 			return err

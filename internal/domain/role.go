@@ -118,7 +118,7 @@ func LowestScope(p Permission) (KeyScope, bool) {
 	return scope, scope != ""
 }
 
-// Actor is who asks, with the role that the database holds at this moment, not one remembered in a token.
+// Actor is who asks, with the role that the database holds at this moment, not one that a token bears.
 type Actor struct {
 	ID        uuid.UUID
 	Role      Role

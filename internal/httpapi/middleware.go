@@ -148,8 +148,12 @@ func limitTime(d time.Duration) gin.HandlerFunc {
 func (a *api) authenticate(c *gin.Context) {
 	access, err := bearer(c)
 	if err == nil {
+		find := a.Auth.Authenticate
+		if c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead {
+			find = a.Auth.Recognize
+		}
 		var actor domain.Actor
-		if actor, err = a.Auth.Authenticate(c.Request.Context(), access, address(c)); err == nil {
+		if actor, err = find(c.Request.Context(), access, address(c)); err == nil {
 			c.Set(keyActor, actor)
 			// What decides about a change is read where it is true.
 			mayLag := c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead

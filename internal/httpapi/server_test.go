@@ -104,8 +104,10 @@ func newServer(t testing.TB, store *repository.Store, options ...option) *server
 	for _, o := range options {
 		o(&config)
 	}
+	auth := service.NewAuth(store, s.tokens, s.vault, password.NewHasher(), config.AuthSettings, s.now)
+	rememberCallers(t, auth)
 	s.handler, err = httpapi.New(httpapi.Services{
-		Auth:       service.NewAuth(store, s.tokens, s.vault, password.NewHasher(), config.AuthSettings, s.now),
+		Auth:       auth,
 		Users:      service.NewUsers(store, config.InvitationTTL, s.now),
 		Categories: service.NewCategories(store, pictures, s.now),
 		Products:   service.NewProducts(store, pictures, s.now),
@@ -116,6 +118,26 @@ func newServer(t testing.TB, store *repository.Store, options ...option) *server
 	}, config.Config)
 	require.NoError(t, err)
 	return s
+}
+
+// rememberCallers has reads remember who calls, as the program does, until the test ends.
+func rememberCallers(t testing.TB, auth *service.Auth) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	hears, ended := make(chan struct{}, 100), make(chan struct{})
+	go func() {
+		defer close(ended)
+		auth.RememberCallers(ctx, func(can bool, _ error) {
+			if can {
+				hears <- struct{}{}
+			}
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	<-hears
 }
 
 type lockedWriter struct {

@@ -62,6 +62,7 @@ func (t Factors) Take(ctx context.Context, f domain.SecondFactor, step int64) (b
 
 func (t Factors) change(ctx context.Context, what string, columns map[string]any, where string, args ...any) (bool, error) {
 	done := t.write.WithContext(ctx).Model(&domain.SecondFactor{}).Where(where, args...).UpdateColumns(columns)
+	t.callersChangedBy(done)
 	if done.Error != nil {
 		return false, fail(what, done.Error)
 	}
@@ -70,8 +71,10 @@ func (t Factors) change(ctx context.Context, what string, columns map[string]any
 
 // Remove takes a user's second factor away, with all recovery codes. It is fine if there is none.
 func (t Factors) Remove(ctx context.Context, user uuid.UUID) error {
-	if err := t.write.WithContext(ctx).Where("user_id = ?", user).Delete(&domain.SecondFactor{}).Error; err != nil {
-		return fail("remove second factor", err)
+	done := t.write.WithContext(ctx).Where("user_id = ?", user).Delete(&domain.SecondFactor{})
+	t.callersChangedBy(done)
+	if done.Error != nil {
+		return fail("remove second factor", done.Error)
 	}
 	return t.removeCodes(ctx, user)
 }

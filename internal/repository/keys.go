@@ -42,8 +42,8 @@ func (t Keys) OfUser(ctx context.Context, owner uuid.UUID, now time.Time) ([]dom
 }
 
 // Actor finds out who calls with a key: its owner, with the role they have now, and the key's scope. It returns KindNotFound on `authorization` if the
-// key is unknown, revoked or expired, or its owner is gone. The time is that of the key's last use, if any.
-func (t Keys) Actor(ctx context.Context, hash string, now time.Time) (domain.Actor, *time.Time, error) {
+// key is unknown, revoked or expired, or its owner is gone.
+func (t Keys) Actor(ctx context.Context, hash string, now time.Time) (Caller, error) {
 	var row struct {
 		ID         uuid.UUID
 		UserID     uuid.UUID
@@ -51,17 +51,19 @@ func (t Keys) Actor(ctx context.Context, hash string, now time.Time) (domain.Act
 		Role       string
 		HasFactor  bool
 		LastUsedAt *time.Time
+		ExpiresAt  time.Time
 	}
-	done := t.read.WithContext(ctx).Raw(`SELECT k.id, k.user_id, k.scope, k.last_used_at, u.role, `+hasFactor+` AS has_factor
+	done := t.read.WithContext(ctx).Raw(`SELECT k.id, k.user_id, k.scope, k.last_used_at, k.expires_at, u.role, `+hasFactor+` AS has_factor
 		FROM api_keys k JOIN users u ON u.id = k.user_id
 		WHERE k.hash = ? AND k.revoked_at IS NULL AND k.expires_at > ? AND u.status = ? AND u.deleted_at IS NULL`, hash, now, domain.UserActive).Scan(&row)
 	if done.Error != nil {
-		return domain.Actor{}, nil, fail("load actor", done.Error)
+		return Caller{}, fail("load actor", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		return domain.Actor{}, nil, domain.NotFound("authorization", "The API key is not valid")
+		return Caller{}, domain.NotFound("authorization", "The API key is not valid")
 	}
-	return domain.Actor{ID: row.UserID, Role: domain.Role(row.Role), KeyID: row.ID, Scope: domain.KeyScope(row.Scope), HasFactor: row.HasFactor}, row.LastUsedAt, nil
+	actor := domain.Actor{ID: row.UserID, Role: domain.Role(row.Role), KeyID: row.ID, Scope: domain.KeyScope(row.Scope), HasFactor: row.HasFactor}
+	return Caller{Actor: actor, Until: row.ExpiresAt, UsedAt: row.LastUsedAt}, nil
 }
 
 // hasFactor says in SQL whether the user u has a second factor in force.
@@ -78,6 +80,7 @@ func (t Keys) Used(ctx context.Context, id uuid.UUID, now time.Time) error {
 // Revoke ends a key of the owner. It returns KindNotFound on `id` if they have none such.
 func (t Keys) Revoke(ctx context.Context, owner, id uuid.UUID, now time.Time) error {
 	done := t.live(t.write.WithContext(ctx), owner, now).Where("id = ?", id).UpdateColumn("revoked_at", now)
+	t.callersChangedBy(done)
 	if done.Error != nil {
 		return fail("revoke key", done.Error)
 	}
@@ -89,8 +92,10 @@ func (t Keys) Revoke(ctx context.Context, owner, id uuid.UUID, now time.Time) er
 
 // RevokeAll ends all keys of a user.
 func (t Keys) RevokeAll(ctx context.Context, owner uuid.UUID, now time.Time) error {
-	if err := t.live(t.write.WithContext(ctx), owner, now).UpdateColumn("revoked_at", now).Error; err != nil {
-		return fail("revoke keys", err)
+	done := t.live(t.write.WithContext(ctx), owner, now).UpdateColumn("revoked_at", now)
+	t.callersChangedBy(done)
+	if done.Error != nil {
+		return fail("revoke keys", done.Error)
 	}
 	return nil
 }

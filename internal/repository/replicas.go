@@ -128,6 +128,9 @@ func ask(ctx context.Context, db *gorm.DB, statement string, args ...any) (text 
 	return text, err
 }
 
+// Changed tells that a transaction which was run under another context has changed something for the user of this one.
+func (s *Store) Changed(ctx context.Context) { s.replicas.noteWrite(ctx) }
+
 // noteWrite remembers that a user has just changed something.
 func (r *replicas) noteWrite(ctx context.Context) {
 	by, known := ctx.Value(callerKey{}).(caller)

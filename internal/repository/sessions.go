@@ -62,21 +62,22 @@ func (t Sessions) Touch(ctx context.Context, s domain.Session) error {
 
 // Actor finds out who calls: the user of a live session, with the role they have now. It returns KindNotFound on
 // `authorization` if the session has ended or the user is gone.
-func (t Sessions) Actor(ctx context.Context, session, user uuid.UUID, now time.Time) (domain.Actor, error) {
+func (t Sessions) Actor(ctx context.Context, session, user uuid.UUID, now time.Time) (Caller, error) {
 	var row struct {
 		Role      string // GORM scans single values into built-in types alone
 		HasFactor bool
+		IdleUntil time.Time
 	}
-	done := t.read.WithContext(ctx).Raw(`SELECT u.role, `+hasFactor+` AS has_factor FROM sessions s JOIN users u ON u.id = s.user_id
+	done := t.read.WithContext(ctx).Raw(`SELECT u.role, `+hasFactor+` AS has_factor, s.idle_until FROM sessions s JOIN users u ON u.id = s.user_id
 		WHERE s.id = ? AND u.id = ? AND s.ended_at IS NULL AND s.idle_until > ? AND u.status = ? AND u.deleted_at IS NULL`,
 		session, user, now, domain.UserActive).Scan(&row)
 	if done.Error != nil {
-		return domain.Actor{}, fail("load actor", done.Error)
+		return Caller{}, fail("load actor", done.Error)
 	}
 	if done.RowsAffected == 0 {
-		return domain.Actor{}, domain.NotFound("authorization", "The session has ended")
+		return Caller{}, domain.NotFound("authorization", "The session has ended")
 	}
-	return domain.Actor{ID: user, Role: domain.Role(row.Role), SessionID: session, HasFactor: row.HasFactor}, nil
+	return Caller{Actor: domain.Actor{ID: user, Role: domain.Role(row.Role), SessionID: session, HasFactor: row.HasFactor}, Until: row.IdleUntil}, nil
 }
 
 // End ends one session.
@@ -97,9 +98,10 @@ func (t Sessions) EndOldest(ctx context.Context, user uuid.UUID, keep int, now t
 }
 
 func (t Sessions) end(ctx context.Context, now time.Time, where string, args ...any) error {
-	err := t.write.WithContext(ctx).Model(&domain.Session{}).Where("ended_at IS NULL").Where(where, args...).UpdateColumn("ended_at", now).Error
-	if err != nil {
-		return fail("end sessions", err)
+	done := t.write.WithContext(ctx).Model(&domain.Session{}).Where("ended_at IS NULL").Where(where, args...).UpdateColumn("ended_at", now)
+	t.callersChangedBy(done)
+	if done.Error != nil {
+		return fail("end sessions", done.Error)
 	}
 	return nil
 }

@@ -58,13 +58,13 @@ func TestSessions_Actor(t *testing.T) {
 				if c.change != nil {
 					require.NoError(t, c.change(u, s))
 				}
-				actor, err := b.Sessions.Actor(b.ctx, s.ID, u.ID, now.Add(c.at))
+				caller, err := b.Sessions.Actor(b.ctx, s.ID, u.ID, now.Add(c.at))
 				if c.want == "" {
 					b.refuses(err, domain.KindNotFound, "authorization")
 					return
 				}
 				require.NoError(t, err)
-				require.Equal(t, domain.Actor{ID: u.ID, Role: c.want, SessionID: s.ID}, actor)
+				require.Equal(t, domain.Actor{ID: u.ID, Role: c.want, SessionID: s.ID}, caller.Actor)
 			})
 		}
 		u, other := b.user("jane", domain.RoleUser), b.user("john", domain.RoleAdmin)

@@ -45,26 +45,31 @@ type Store struct {
 	closers     []func() error
 	wake        func() // tells whoever relays the outbox that a row was committed
 	retried     func() // tells whoever counts them that a transaction is run again
+	onCallers   []func()
+	listen      func(ctx context.Context, channel string, began, heard func()) error // nil on SQLite
 }
 
 // table is what every part of a Store works on. Inside a transaction both are the transaction. Outside they differ
 // on SQLite, where one connection writes and the others read.
 type table struct {
-	read, write *gorm.DB
-	replicas    *replicas // for some reads outside of transactions; nil for none
+	read, write    *gorm.DB
+	replicas       *replicas // for some reads outside of transactions; nil for none
+	callersChanged func()
 }
 
 // newStore builds the parts over the two handles.
 func newStore(read, write *gorm.DB) *Store { return newReplicatedStore(read, write, nil) }
 
 func newReplicatedStore(read, write *gorm.DB, copies *replicas) *Store {
-	t := table{read: read, write: write, replicas: copies}
-	return &Store{
+	s := &Store{}
+	t := table{read: read, write: write, replicas: copies, callersChanged: s.callersChanged}
+	*s = Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
 		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
 		Factors: Factors{t}, Keys: Keys{t},
 		read: read, write: write, replicas: copies,
 	}
+	return s
 }
 
 // Servers are those beside the one that a store connects to. They are of Postgres.
@@ -183,10 +188,11 @@ func (s *Store) TryInTx(ctx context.Context, f func(tx *Store) error) (again boo
 
 // inTxOnce says with an error whether it is the COMMIT that failed.
 func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) (committing bool, err error) {
-	announced := false
+	announced, callers := false, false
 	err = s.write.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		tx := newStore(db, db)
 		tx.wake = func() { announced = true } // by a transaction within this one
+		tx.OnCallers(func() { callers = true })
 		if err := f(tx); err != nil {
 			return err
 		}
@@ -202,6 +208,9 @@ func (s *Store) inTxOnce(ctx context.Context, f func(tx *Store) error) (committi
 	}
 	if err == nil && announced && s.wake != nil {
 		s.wake()
+	}
+	if callers {
+		s.callersChanged()
 	}
 	return committing, err
 }

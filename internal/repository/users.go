@@ -166,6 +166,7 @@ func (t Users) update(ctx context.Context, id uuid.UUID, columns map[string]any,
 		q = q.Where(where[0], where[1:]...)
 	}
 	done := q.UpdateColumns(columns)
+	t.callersChangedBy(done)
 	if done.Error != nil {
 		return fail("update user", done.Error)
 	}

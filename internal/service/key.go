@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -18,19 +19,23 @@ type NewKey struct {
 }
 
 // byKey finds out who calls with an API key.
-func (s *Auth) byKey(ctx context.Context, key string) (domain.Actor, error) {
+func (s *Auth) byKey(ctx context.Context, key string) (domain.Actor, time.Time, error) {
 	now := s.clock.now()
-	actor, used, err := s.store.Keys.Actor(ctx, token.Hash(key), now)
+	caller, err := s.store.Keys.Actor(ctx, token.Hash(key), now)
 	if isKind(err, domain.KindNotFound) {
-		return domain.Actor{}, domain.Unauthenticated("authorization", "The API key is not valid")
+		return domain.Actor{}, time.Time{}, domain.Unauthenticated("authorization", "The API key is not valid")
 	}
 	if err != nil {
-		return domain.Actor{}, err
+		return domain.Actor{}, time.Time{}, err
 	}
-	if used == nil || now.Sub(*used) >= domain.KeyUseInterval {
-		_ = s.store.Keys.Used(ctx, actor.KeyID, now) // the next call tries again; a database that takes no writes may still be read
+	if caller.UsedAt == nil || now.Sub(*caller.UsedAt) >= domain.KeyUseInterval {
+		// The next call tries again; a database that takes no writes may still be read.
+		if err := s.store.Keys.Used(ctx, caller.KeyID, now); err != nil {
+			return caller.Actor, now, nil //nolint:nilerr // see above
+		}
+		caller.UsedAt = &now
 	}
-	return actor, nil
+	return caller.Actor, earlier(caller.Until, caller.UsedAt.Add(domain.KeyUseInterval)), nil // so that no use is left out
 }
 
 // Keys lists the actor's API keys, the newest first.

@@ -199,7 +199,13 @@ func (t *together[T]) try(batch []*call[T]) (again bool, err error) {
 			again, err = true, fmt.Errorf("panic: %v\n%s", fault, debug.Stack())
 		}
 	}()
-	return t.store.TryInTx(ctx, func(tx *repository.Store) error { return t.carryOut(ctx, tx, batch) })
+	again, err = t.store.TryInTx(ctx, func(tx *repository.Store) error { return t.carryOut(ctx, tx, batch) })
+	if err == nil {
+		for _, c := range batch {
+			t.store.Changed(c.ctx)
+		}
+	}
+	return again, err
 }
 
 // alone carries out one call by itself.

@@ -35,6 +35,7 @@ const MinSecret = 32
 type Claims struct {
 	UserID    uuid.UUID
 	SessionID uuid.UUID
+	ExpiresAt time.Time // to the second; set by the issuer
 }
 
 // Issuer issues and verifies access tokens.
@@ -107,7 +108,7 @@ func (i *Issuer) verify(raw string, expired bool) (Claims, error) {
 	if errUser != nil || errSession != nil {
 		return Claims{}, invalid
 	}
-	return Claims{UserID: user, SessionID: session}, nil
+	return Claims{UserID: user, SessionID: session, ExpiresAt: c.ExpiresAt.UTC()}, nil
 }
 
 // NewSecret makes an opaque secret of 256 random bits, in base64url: for refresh tokens, invitations and resets.

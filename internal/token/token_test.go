@@ -127,7 +127,7 @@ func TestVerify_roundTrip(t *testing.T) {
 		for _, verify := range []func(string) (token.Claims, error){issuer.Verify, issuer.VerifyExpired} {
 			claims, err := verify(genuine)
 			require.NoError(t, err)
-			require.Equal(t, who, claims)
+			require.Equal(t, token.Claims{UserID: who.UserID, SessionID: who.SessionID, ExpiresAt: noon.Add(ttl)}, claims)
 		}
 	}
 }
@@ -342,7 +342,7 @@ func FuzzVerify(f *testing.F) {
 		for _, verify := range []func(string) (token.Claims, error){issuer.Verify, issuer.VerifyExpired} {
 			if claims, err := verify(raw); err == nil {
 				require.Equal(t, genuine, raw)
-				require.Equal(t, who, claims)
+				require.Equal(t, token.Claims{UserID: who.UserID, SessionID: who.SessionID, ExpiresAt: noon.Add(ttl)}, claims)
 			} else {
 				refused(t, raw, verify)
 			}
