@@ -199,7 +199,7 @@ func TestBackup(t *testing.T) {
 			for table, got := range rows(t, url) {
 				require.True(t, want[table] == got, "the rows of %s differ", table) // they are too many to be shown
 			}
-			to.fails("The database is not empty, since there are rows in its table audit_head; only an empty one can be filled", "", "restore", rest)
+			to.fails("The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table audit_head)", "", "restore", rest)
 			to.open(s.recovery[0])
 			status, _ := to.send(http.MethodGet, "/users/me", before, nil)
 			require.Equal(t, http.StatusUnauthorized, status, "an old session came back to life")
