@@ -66,12 +66,13 @@ var ours = rules{
 		"internal/evidence":        {},
 		"attacks":                  {}, // tests of the program from outside
 		"internal/storetest":       {"internal/repository", "migrations"},
+		"internal/buckettest":      {},
 		"internal/testservers":     {},
 		"internal/testservers/run": {"internal/testservers"},
 		"internal/torture":         {"internal/testservers", "internal/repository", "internal/password", "internal/domain"},
 		"internal/torture/run":     {"internal/testservers", "internal/torture"},
 	},
-	helpers: []string{"internal/storetest", "internal/testservers"},
+	helpers: []string{"internal/storetest", "internal/buckettest", "internal/testservers"},
 	libraries: map[string][]string{
 		"github.com/google/uuid": {everyone},
 
@@ -107,7 +108,7 @@ var ours = rules{
 		"go.opentelemetry.io/proto/otlp":                {},
 		"google.golang.org/protobuf":                    {},
 		"golang.org/x/term":                             {"internal/daemon"},
-		"github.com/stretchr/testify":                   {"internal/storetest"},
+		"github.com/stretchr/testify":                   {"internal/storetest", "internal/buckettest"},
 		"go.uber.org/goleak":                            {},
 		"github.com/emersion/go-smtp":                   {},
 		"github.com/getkin/kin-openapi":                 {},

@@ -168,19 +168,3 @@ func tellRestored(said, warned io.Writer, done backup.Result) error {
 	}
 	return err
 }
-
-// newProgress shows how far the work is to a person at a terminal, on one line, and nothing to anybody else.
-func newProgress(w io.Writer) (show backup.Progress, end func()) {
-	if !daemon.IsTerminal(w) {
-		return func(string) {}, func() {}
-	}
-	const clear = "\r\x1b[K" // ECMA-48: to the start of the line, and erase it
-	var last time.Time
-	show = func(text string) {
-		if time.Since(last) > 100*time.Millisecond {
-			last = time.Now()
-			_, _ = fmt.Fprint(w, clear+text)
-		}
-	}
-	return show, func() { _, _ = fmt.Fprint(w, clear) }
-}

@@ -17,6 +17,7 @@ import (
 	"github.com/pquerna/otp/totp"
 	"github.com/stretchr/testify/require"
 
+	"inventoryhub/internal/buckettest"
 	"inventoryhub/internal/repository"
 	"inventoryhub/internal/storetest"
 )
@@ -136,9 +137,9 @@ func rows(t *testing.T, url string) map[string]string {
 }
 
 // restored is a server on what was restored from an archive, on a database of its own.
-func (o *truth) restored(t *testing.T, url, archive string) *truth {
+func (o *truth) restored(t *testing.T, url, archive string, settings ...string) *truth {
 	t.Helper()
-	to := &truth{t: t, database: url, program: &program{t: t, dir: t.TempDir()}, settings: []string{"DATABASE_URL=" + url, "JWT_SECRET=" + strings.Repeat("k", 32)}}
+	to := &truth{t: t, database: url, program: &program{t: t, dir: t.TempDir()}, settings: append(settings, "DATABASE_URL="+url, "JWT_SECRET="+strings.Repeat("k", 32))}
 	status, stdout, stderr := to.operate("restore", archive)
 	require.Equal(t, 0, status, stderr)
 	require.Regexp(t, `^Restored \d+ tables with \d+ rows, and \d+ pictures, as they were at \S+Z\nEverybody has to log in again\n`, stdout)
@@ -162,7 +163,7 @@ func (o *truth) open(code string) {
 	o.access = tokens.AccessToken
 }
 
-// TestBackup is the drill: a backup of a server at work and one of a server at rest, each restored into either engine.
+// TestBackup is the drill: a backup of a server at work and one of a server at rest, each restored into either engine, the pictures into S3.
 func TestBackup(t *testing.T) {
 	eachTruth(t, func(t *testing.T, o *truth) {
 		s := o.fill()
@@ -193,11 +194,12 @@ func TestBackup(t *testing.T) {
 			o.restored(t, url, busy)
 		})
 		storetest.EachURL(t, func(t *testing.T, url string) {
-			to := o.restored(t, url, rest)
+			s3, s3URL := buckettest.S3(t)
+			to := o.restored(t, url, rest, "IMAGES_URL="+s3URL)
 			for table, got := range rows(t, url) {
 				require.True(t, want[table] == got, "the rows of %s differ", table) // they are too many to be shown
 			}
-			to.fails("The database is not empty, since there are rows in its table audit_head; only an empty one can be filled", "", "restore", rest)
+			to.fails("The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table audit_head)", "", "restore", rest)
 			to.open(s.recovery[0])
 			status, _ := to.send(http.MethodGet, "/users/me", before, nil)
 			require.Equal(t, http.StatusUnauthorized, status, "an old session came back to life")
@@ -212,6 +214,7 @@ func TestBackup(t *testing.T) {
 			status, body := to.send(http.MethodGet, "/images/"+image, "", nil)
 			require.Equal(t, http.StatusOK, status)
 			require.True(t, strings.HasPrefix(body, "\x89PNG"))
+			require.Contains(t, s3.Names(), image)
 			to.order(s.product, []string{"Pending", "Ready", "Completed"}) // the work goes on
 		})
 	})

@@ -77,11 +77,13 @@ func openSheet(path string) (*os.File, error) {
 	return file, nil
 }
 
-// counted shows how far a file was read.
+// counted shows how far a file was read, which an import does twice: it looks at all rows before it writes the first.
 func counted(rows service.Sheet, show backup.Progress) service.Sheet {
+	doing := "checking"
 	return func(yield func(service.ImportRow) error) error {
+		defer func() { doing = "writing" }()
 		return rows(func(r service.ImportRow) error {
-			show(fmt.Sprintf("row %d", r.Number))
+			show(fmt.Sprintf("%s row %d", doing, r.Number))
 			return yield(r)
 		})
 	}
@@ -140,9 +142,9 @@ func exportOf[T any](load loader, name, what string, table sheet.Table[T], read 
 			if toStdout && daemon.IsTerminal(cmd.OutOrStdout()) {
 				shown = io.Discard // it would overwrite the rows
 			}
-			progress, end := newProgress(shown)
 			count := 0
 			write := func(ctx context.Context, w io.Writer) error {
+				progress, end := newProgress(shown)
 				defer end()
 				return table.Write(w, func(write func([]T) error) error {
 					return read(ctx, store, func(batch []T) error {

@@ -85,7 +85,7 @@ func startBinary(t testing.TB, path, dir string, settings ...string) *program {
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	require.NoError(t, p.cmd.Start())
 	t.Cleanup(p.kill)
-	address := regexp.MustCompile(`answers at (http://\S+)\n.*\n.*\n`)
+	address := regexp.MustCompile(`answers at (http://\S+)\n.*\n.*\n.*\n`)
 	require.Eventually(t, func() bool {
 		found := address.FindStringSubmatch(p.out.String())
 		if found == nil {
@@ -162,11 +162,14 @@ func TestServe_firstStart(t *testing.T) {
 	dir := t.TempDir()
 	p := start(t, dir)
 	lines := strings.Split(strings.TrimSpace(p.out.String()), "\n")
-	require.Len(t, lines, 3)
+	require.Len(t, lines, 4)
 	require.Equal(t, "Inventory Hub answers at "+p.url, lines[0])
-	said := regexp.MustCompile(`^Log in as admin@example\.com with the password (\S{22}), which is shown only now$`).FindStringSubmatch(lines[1])
+	said := regexp.MustCompile(`^Log in as admin@example\.com with the password (\S{22}) \(shown only now\)$`).FindStringSubmatch(lines[1])
 	require.NotNil(t, said, lines[1])
 	require.Equal(t, "Mails are written to the directory data/mail", lines[2])
+	require.Equal(t, "Try it out at "+p.url+"/docs", lines[3])
+	status, _ := p.send(http.MethodGet, "/docs", "", nil)
+	require.Equal(t, http.StatusOK, status)
 	p.login("admin@example.com", said[1])
 	for _, file := range []string{"data/inventoryhub.db", "data/jwt.secret"} {
 		info, err := os.Stat(filepath.Join(dir, file))

@@ -20,6 +20,7 @@ import (
 type metrics struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.HistogramVec
+	failed    prometheus.Counter
 	underWay  prometheus.Gauge
 	logins    *prometheus.CounterVec
 	conflicts *prometheus.CounterVec
@@ -51,6 +52,10 @@ func newMetrics(store *repository.Store) (*metrics, error) {
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "http_request_duration_seconds", Help: "How long requests took, by the pattern of their route.",
 		}, []string{"method", "route", "code"}),
+		// The series of a route and a code begins with its first request, so that a rate does not see that one: too late for what must not happen at all.
+		failed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "http_requests_failed_total", Help: "Requests that were answered with 5xx.",
+		}),
 		underWay: prometheus.NewGauge(prometheus.GaugeOpts{Name: "http_requests_in_flight", Help: "Requests that are being answered."}),
 		logins:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "login_attempts_total", Help: "Logins by their result."}, []string{"result"}),
 		conflicts: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -66,7 +71,7 @@ func newMetrics(store *repository.Store) (*metrics, error) {
 	for _, reason := range []string{conflictQuantity, conflictStep, conflictChanged} {
 		m.conflicts.WithLabelValues(reason)
 	}
-	m.registry.MustRegister(m.requests, m.underWay, m.logins, m.conflicts, m.retries, announcements{store})
+	m.registry.MustRegister(m.requests, m.failed, m.underWay, m.logins, m.conflicts, m.retries, announcements{store})
 	store.OnRetry(m.retries.Inc)
 	return m, nil
 }
@@ -82,6 +87,9 @@ func (m *metrics) observe(o httpapi.Observed) {
 		method, route = "", "unknown" // or a stranger could make up a new series with each request
 	}
 	m.requests.WithLabelValues(method, route, strconv.Itoa(o.Status)).Observe(o.Took.Seconds())
+	if o.Status >= http.StatusInternalServerError {
+		m.failed.Inc()
+	}
 	if result := loginResult(o); result != "" {
 		m.logins.WithLabelValues(result).Inc()
 	}

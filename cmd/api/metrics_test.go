@@ -60,7 +60,7 @@ func TestMetrics(t *testing.T) {
 			`login_attempts_total{result="succeeded"}`, `login_attempts_total{result="refused"}`, `login_attempts_total{result="throttled"}`,
 			`login_attempts_total{result="code_refused"}`, `stock_conflicts_total{reason="quantity"}`, `stock_conflicts_total{reason="step"}`,
 			`stock_conflicts_total{reason="changed"}`, `database_transaction_retries_total`, `outbox_events{state="pending"}`,
-			`outbox_events{state="dead"}`, `outbox_oldest_pending_seconds`, `mail_deliveries{state="Sent"}`, `http_requests_in_flight`,
+			`outbox_events{state="dead"}`, `outbox_oldest_pending_seconds`, `mail_deliveries{state="Sent"}`, `http_requests_in_flight`, `http_requests_failed_total`,
 		} {
 			require.Contains(t, before, zero)
 			require.Zero(t, before[zero], zero)
@@ -186,4 +186,21 @@ func TestMetrics_whatIsCounted(t *testing.T) {
 		require.Equal(t, c.login, loginResult(c.observed), c.observed)
 		require.Equal(t, c.conflict, stockConflict(c.observed), c.observed)
 	}
+}
+
+// TestMetrics_failed counts what went wrong on the server's side, and nothing else.
+func TestMetrics_failed(t *testing.T) {
+	t.Parallel()
+	m, err := newMetrics(storetest.Open(t, storetest.SQLiteURL(t)))
+	require.NoError(t, err)
+	for _, status := range []int{http.StatusOK, http.StatusNotFound, 499, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		m.observe(httpapi.Observed{Method: http.MethodGet, Route: "/products", Status: status})
+	}
+	families, err := m.registry.Gather()
+	require.NoError(t, err)
+	counted := map[string]float64{}
+	for _, f := range families {
+		counted[f.GetName()] = f.GetMetric()[0].GetCounter().GetValue()
+	}
+	require.Equal(t, 2.0, counted["http_requests_failed_total"])
 }

@@ -216,7 +216,7 @@ func signingSecret(c config.Config) ([]byte, error) {
 	return secret, nil
 }
 
-// greet says in three lines where the server is, who may log in and where mails go.
+// greet says in four lines where the server is, who may log in, where mails go and where to begin.
 func greet(w io.Writer, addr net.Addr, c config.Config, made bool, generated string) error {
 	_, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
@@ -229,7 +229,7 @@ func greet(w io.Writer, addr net.Addr, c config.Config, made bool, generated str
 	who := "Log in as one of the users; 'api admin create EMAIL' makes an Admin"
 	switch {
 	case generated != "":
-		who = fmt.Sprintf("Log in as %s with the password %s, which is shown only now", c.AdminEmail, generated)
+		who = fmt.Sprintf("Log in as %s with the password %s (shown only now)", c.AdminEmail, generated)
 	case made:
 		who = fmt.Sprintf("Log in as %s with ADMIN_PASSWORD", c.AdminEmail)
 	}
@@ -239,7 +239,8 @@ func greet(w io.Writer, addr net.Addr, c config.Config, made bool, generated str
 	if c.RabbitMQURL != "" {
 		mails = "Mails go out through RabbitMQ and the email worker"
 	}
-	_, err = fmt.Fprintf(w, "Inventory Hub answers at http://%s\n%s\n%s\n", net.JoinHostPort(host, port), who, mails)
+	at := "http://" + net.JoinHostPort(host, port)
+	_, err = fmt.Fprintf(w, "Inventory Hub answers at %s\n%s\n%s\nTry it out at %s/docs\n", at, who, mails, at)
 	return err
 }
 

@@ -112,7 +112,7 @@ func TestDashboard(t *testing.T) {
 		}
 	}
 	for _, ours := range []string{
-		"http_request_duration_seconds_bucket", "http_requests_in_flight", "login_attempts_total", "stock_conflicts_total", "database_transaction_retries_total",
+		"http_request_duration_seconds_bucket", "http_requests_failed_total", "http_requests_in_flight", "login_attempts_total", "stock_conflicts_total", "database_transaction_retries_total",
 		"outbox_events", "outbox_oldest_pending_seconds", "mail_deliveries", "mail_events_total", "mail_queue_messages", "go_sql_in_use_connections",
 	} {
 		require.True(t, used[ours], "no panel shows %s", ours)

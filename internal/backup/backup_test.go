@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/backup"
+	"inventoryhub/internal/buckettest"
 	"inventoryhub/internal/domain"
 	"inventoryhub/internal/imagestore"
 	"inventoryhub/internal/repository"
@@ -216,6 +218,66 @@ func TestRestore(t *testing.T) {
 			require.ErrorContains(t, err, "not empty")
 			require.Equal(t, from.pictures(), to.pictures(), "what was there before stays")
 		})
+	})
+}
+
+// TestRestore_buckets moves pictures from S3 to Azure and back, also with a storage that fails on the way.
+func TestRestore_buckets(t *testing.T) {
+	each(t, func(t *testing.T, from *place) {
+		s3, s3URL := buckettest.S3(t)
+		azure, azureURL, _ := buckettest.Azure(t)
+		in := func(p *place, rawURL string) *place {
+			var err error
+			p.files, err = imagestore.Open(t.Context(), rawURL)
+			require.NoError(t, err)
+			return p
+		}
+		away := func(storage *buckettest.Storage, at string) backup.Progress {
+			return func(text string) {
+				if strings.HasPrefix(text, at) {
+					storage.Fail(func(w http.ResponseWriter, _ *http.Request) {
+						buckettest.RefuseS3(w, http.StatusForbidden, "AccessDenied")
+					})
+				}
+			}
+		}
+		unavailable := func(err error) {
+			var refused *domain.Error
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, domain.KindUnavailable, refused.Kind)
+		}
+
+		images := in(from, s3URL).filled()
+		_, _, err := backup.Write(t.Context(), io.Discard, from.url, from.files, now, away(s3, "writing picture 2"))
+		unavailable(err)
+		s3.Fail(nil)
+		archive := from.write()
+
+		to := in(newPlace(t, emptyBeside(t, from.url)), azureURL)
+		to.refused(archive[:len(archive)-1], "damaged")
+		require.Empty(t, azure.Names(), "pictures are left of a restore that failed")
+		_, err = backup.Read(t.Context(), bytes.NewReader(archive), to.url, to.files, backup.Options{Now: now, Progress: away(azure, "restoring picture 2")})
+		unavailable(err)
+		to.isEmpty()
+		azure.Fail(nil)
+		require.Len(t, azure.Names(), 1, "a storage that is away cannot be tidied")
+		_, err = to.read(archive)
+		require.NoError(t, err)
+		require.ElementsMatch(t, images, azure.Names())
+
+		for _, name := range images[1:] {
+			require.NoError(t, from.files.Delete(t.Context(), name))
+		}
+		back := in(newPlace(t, emptyBeside(t, from.url)), s3URL)
+		_, err = back.read(to.write())
+		require.NoError(t, err)
+		require.ElementsMatch(t, images, s3.Names())
+		for _, name := range images {
+			was, _ := azure.Get("shop/images/" + name)
+			is, _ := s3.Get("shop/images/" + name)
+			require.Equal(t, string(was.Data), string(is.Data))
+			require.Equal(t, "image/png", is.Header.Get("Content-Type"))
+		}
 	})
 }
 

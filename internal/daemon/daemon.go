@@ -39,6 +39,19 @@ func IsTerminal(w io.Writer) bool {
 	return isFile && term.IsTerminal(int(file.Fd()))
 }
 
+// Columns gives the width of a terminal as it is now, and 0 if it does not know or is none.
+func Columns(w io.Writer) int {
+	file, isFile := w.(*os.File)
+	if !isFile {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}
+
 // NewRegistry makes a registry for Prometheus that tells of the process, the Go runtime, the build and the named pools of
 // database connections already.
 func NewRegistry(pools map[string]*sql.DB) *prometheus.Registry {

@@ -124,7 +124,7 @@ func (s *shop) live(ctx context.Context) error {
 	slices.SortStableFunc(s.plan, func(a, b event) int { return a.at.Compare(b.at) })
 	for i, e := range s.plan {
 		s.now = e.at
-		s.c.Progress(fmt.Sprintf("%d of %d", i, len(s.plan)))
+		s.c.Progress(fmt.Sprintf("making the shop: event %d of %d", i+1, len(s.plan)))
 		if err := e.do(ctx); err != nil {
 			return err
 		}

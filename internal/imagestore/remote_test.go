@@ -2,99 +2,20 @@ package imagestore
 
 import (
 	"bytes"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"inventoryhub/internal/buckettest"
 )
-
-// object is what a fake storage keeps.
-type object struct {
-	data    []byte
-	header  http.Header
-	modTime time.Time
-}
-
-// fakeStorage is the part that both fakes have in common: objects by key, and what goes wrong.
-type fakeStorage struct {
-	mu      sync.Mutex
-	objects map[string]object
-	// fault answers in place of the storage if it is set.
-	fault http.HandlerFunc
-}
-
-func (f *fakeStorage) serve(t testing.TB, handle http.HandlerFunc) string {
-	f.objects = map[string]object{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		fault := f.fault
-		f.mu.Unlock()
-		if fault != nil {
-			// Before that the server would not notice that the client has left.
-			_, _ = io.Copy(io.Discard, r.Body)
-			fault(w, r)
-			return
-		}
-		handle(w, r)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
-func (f *fakeStorage) set(fault http.HandlerFunc) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.fault = fault
-}
-
-func (f *fakeStorage) put(key string, o object) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	o.modTime = time.Now().UTC()
-	f.objects[key] = o
-}
-
-func (f *fakeStorage) get(key string) (object, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	o, ok := f.objects[key]
-	return o, ok
-}
-
-func (f *fakeStorage) delete(key string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, ok := f.objects[key]
-	delete(f.objects, key)
-	return ok
-}
-
-// page gives up to 5 keys behind after, without those below another "/", and whether there are more.
-func (f *fakeStorage) page(prefix, after string) (keys []string, more bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for key := range f.objects {
-		if rest, ok := strings.CutPrefix(key, prefix); ok && !strings.Contains(rest, "/") && key > after {
-			keys = append(keys, key)
-		}
-	}
-	slices.Sort(keys)
-	if len(keys) > 5 {
-		return keys[:5], true
-	}
-	return keys, false
-}
 
 // testFaults takes a storage through everything that may go wrong behind a good setting. The refusal is how the
 // storage says that something is forbidden.
-func testFaults(t *testing.T, f *fakeStorage, s *Store, refusal http.HandlerFunc) {
+func testFaults(t *testing.T, f *buckettest.Storage, s *Store, refusal http.HandlerFunc) {
 	canary := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("contacted: %s %s", r.Method, r.URL) }))
 	t.Cleanup(canary.Close)
 	for name, c := range map[string]struct {
@@ -128,11 +49,11 @@ func testFaults(t *testing.T, f *fakeStorage, s *Store, refusal http.HandlerFunc
 		}, 200 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f.set(c.fault)
+			f.Fail(c.fault)
 			requireUnavailable(t, &Store{backend: s.backend, limit: c.limit}, 5*time.Second)
 		})
 	}
-	f.set(nil)
+	f.Fail(nil)
 	_, err := s.Put(t.Context(), Picture{Data: []byte("x"), Ext: "png"})
 	require.NoError(t, err, "once the storage is back it works again")
 }

@@ -317,7 +317,7 @@ func requireEmpty(ctx context.Context, db *gorm.DB, all []catalogueTable) error 
 			return fail("look into the database", err)
 		}
 		if found {
-			return domain.Conflict("database", "The database is not empty, since there are rows in its table %s; only an empty one can be filled", t.name)
+			return domain.Conflict("database", "The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table %s)", t.name)
 		}
 	}
 	return nil
