@@ -103,7 +103,7 @@ func TestCounts_everyChange(t *testing.T) {
 				from := o.State
 				_, err := o.MoveTo(domain.OrderReady, domain.Actor{ID: u.ID, Role: domain.RoleAdmin}, now)
 				b.ok(err)
-				return b.Orders.SaveState(b.ctx, o, domain.NewOrderStep(o, &from, u.ID, now))
+				return b.Orders.SaveStates(b.ctx, []domain.OrderStep{domain.NewOrderStep(o, &from, u.ID, now)})
 			}},
 			{"several states", exec("UPDATE orders SET state = 'Ready' WHERE state IN ('Draft', 'Pending')")},
 			{"a deleted order", func() error { return b.Orders.Delete(b.ctx, o, now) }},
@@ -158,7 +158,7 @@ func TestCounts_together(t *testing.T) {
 					if err != nil {
 						return err
 					}
-					if err := errors.Join(tx.Products.Create(b.ctx, a), tx.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, u.ID, now))); err != nil {
+					if err := errors.Join(tx.Products.Create(b.ctx, a), tx.Orders.Create(b.ctx, []domain.Order{o}, []domain.OrderStep{domain.NewOrderStep(o, nil, u.ID, now)})); err != nil {
 						return err
 					}
 					a.Describe("b", "", shelves[second], now)
