@@ -1,0 +1,314 @@
+// Command bench measures the server on a large catalogue: against a bare server that answers the same (see reference), against itself on a small catalogue,
+// and on the embedded database. It starts a private Postgres, fills it, and writes what it found into docs/benchmarks.md. What it is to do stands
+// in the environment:
+//
+//	PRODUCTS  how many products there are; 1000000 by default
+//	ORDERS    how many orders; twice as many by default
+//	SMALL     how many products the small catalogue has, with twice as many orders; 10000 by default
+//	ROUNDS    how often each case is measured; 5 by default
+//	SECONDS   how long each time; 2 by default
+//	CASES     a regular expression that picks cases by their names; all by default
+//	REPORT    the file that is written; docs/benchmarks.md by default
+//
+// The exit status is 1 when a request was answered in another way than it should, or it could not be run.
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"inventoryhub/internal/testservers"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := start(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func start(ctx context.Context) error {
+	c, err := readSettings(os.Getenv)
+	if err != nil {
+		return err
+	}
+	if err := testservers.Install(os.Stderr, testservers.PostgreSQLServer); err != nil {
+		return err
+	}
+	found, err := run(ctx, c, os.Stdout)
+	if err != nil {
+		return err
+	}
+	fmt.Println(found.text())
+	return found.writeInto(c.report)
+}
+
+// settings say what is to be measured.
+type settings struct {
+	products, orders, small int
+	rounds                  int
+	slice                   time.Duration
+	cases                   *regexp.Regexp
+	report                  string
+}
+
+func readSettings(getenv func(string) string) (c settings, err error) {
+	number := func(name string, fallback int) int {
+		n, wrong := strconv.Atoi(cmp.Or(getenv(name), strconv.Itoa(fallback)))
+		if (wrong != nil || n < 1) && err == nil {
+			err = fmt.Errorf("%s must be a positive whole number", name)
+		}
+		return n
+	}
+	c.products = number("PRODUCTS", 1_000_000)
+	c.orders = number("ORDERS", 2*c.products)
+	c.small = number("SMALL", min(10_000, c.products))
+	c.rounds = number("ROUNDS", 5)
+	seconds, wrong := strconv.ParseFloat(cmp.Or(getenv("SECONDS"), "2"), 64)
+	if (wrong != nil || seconds <= 0) && err == nil {
+		err = fmt.Errorf("SECONDS must be a positive number")
+	}
+	c.slice = time.Duration(seconds * float64(time.Second))
+	c.report = cmp.Or(getenv("REPORT"), "docs/benchmarks.md")
+	if err != nil {
+		return c, err
+	}
+	if c.cases, err = regexp.Compile(getenv("CASES")); err != nil {
+		return c, fmt.Errorf("CASES: %w", err)
+	}
+	return c, nil
+}
+
+// The databases.
+const (
+	large = "large"
+	small = "small"
+)
+
+// run measures everything.
+func run(ctx context.Context, c settings, tell io.Writer) (*findings, error) {
+	w, err := newWorld(ctx, tell)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	found := &findings{settings: c, at: time.Now()}
+	if err := w.load(ctx, large, c.products, c.orders); err != nil {
+		return nil, err
+	}
+	if err := w.load(ctx, small, c.small, 2*c.small); err != nil {
+		return nil, err
+	}
+	ours, err := w.contender(ctx, "ours", large, c)
+	if err != nil {
+		return nil, err
+	}
+	if found.firstAnswer, err = w.restart(ctx, ours); err != nil {
+		return nil, err
+	}
+	archive, err := w.backUp(ctx, ours)
+	if err != nil {
+		return nil, err
+	}
+	bare := &contender{cases: ours.cases}
+	if bare.server, err = w.startReference(ctx, w.database(large)); err != nil {
+		return nil, err
+	}
+	bare.server.token = ours.server.token
+	if err := agree(ctx, ours.server, bare.server, ours.cases); err != nil {
+		return nil, err
+	}
+	if found.against, err = w.rounds(ctx, c, "against the reference", ours, bare); err != nil {
+		return nil, err
+	}
+	if found.peak, err = peakMemory(ours.server.program.PID()); err != nil {
+		return nil, err
+	}
+	if err := w.verify(ctx, large, ours.stock); err != nil {
+		return nil, err
+	}
+	if err := w.stop(bare.server); err != nil {
+		return nil, err
+	}
+	if found.growth, err = w.grow(ctx, c, ours); err != nil {
+		return nil, err
+	}
+	if err := w.stop(ours.server); err != nil {
+		return nil, err
+	}
+	found.embedded, found.embeddedPeak, err = w.embedded(ctx, c, archive, ours.stock)
+	return found, err
+}
+
+// contender is a server with what it is asked.
+type contender struct {
+	server   *server
+	database string // its URL
+	stock    *stock
+	cases    []benchCase
+}
+
+// contender starts our server on one of the databases and learns what there is to ask for.
+func (w *world) contender(ctx context.Context, name, database string, c settings) (*contender, error) {
+	db, err := w.connect(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close(ctx)
+	it := &contender{database: w.database(database)}
+	size := c.products
+	if database == small {
+		size = c.small
+	}
+	if it.stock, err = look(ctx, db, size); err != nil {
+		return nil, err
+	}
+	if it.server, err = w.startOurs(ctx, name, it.database); err != nil {
+		return nil, err
+	}
+	if err := it.server.prepare(ctx, it.stock); err != nil {
+		return nil, err
+	}
+	it.cases = c.chosen(it.stock.cases())
+	return it, nil
+}
+
+// prepare logs in and brings about what the cases need.
+func (s *server) prepare(ctx context.Context, of *stock) error {
+	if err := s.logIn(ctx); err != nil {
+		return err
+	}
+	if err := s.addPicture(ctx, of); err != nil {
+		return err
+	}
+	return s.findCursors(ctx, of)
+}
+
+// restart starts a contender's server anew and says how long that takes up to its first answer from the catalogue.
+func (w *world) restart(ctx context.Context, it *contender) (time.Duration, error) {
+	token := it.server.token
+	if err := w.stop(it.server); err != nil {
+		return 0, err
+	}
+	var err error
+	if it.server, err = w.startOurs(ctx, it.server.name, it.database); err != nil {
+		return 0, err
+	}
+	it.server.token = token
+	return it.server.firstAnswer(ctx)
+}
+
+func (c settings) chosen(all []benchCase) []benchCase {
+	var some []benchCase
+	for _, one := range all {
+		if c.cases.MatchString(one.name) {
+			some = append(some, one)
+		}
+	}
+	return some
+}
+
+// rounds measures all cases again and again, each time for all contenders one after the other, the first of whom changes. All contenders have the same cases in
+// the same order.
+func (w *world) rounds(ctx context.Context, c settings, what string, contenders ...*contender) ([]line, error) {
+	lines := make([]line, len(contenders[0].cases))
+	for round := range c.rounds {
+		w.say("%s, round %d of %d", what, round+1, c.rounds)
+		for n := range lines {
+			lines[n].name = contenders[0].cases[n].name
+			if round == 0 {
+				lines[n].samples = make([][]sample, len(contenders))
+				for _, it := range contenders { // what is read for the first time is read slowly
+					if _, err := w.drive(ctx, it.server, it.cases[n], c.slice/4); err != nil {
+						return nil, err
+					}
+				}
+			}
+			for i := range contenders {
+				i = (i + round) % len(contenders)
+				s, err := w.drive(ctx, contenders[i].server, contenders[i].cases[n], c.slice)
+				if err != nil {
+					return nil, err
+				}
+				lines[n].samples[i] = append(lines[n].samples[i], s)
+			}
+		}
+	}
+	return lines, nil
+}
+
+// grow measures our server on the small and the large catalogue in turn.
+func (w *world) grow(ctx context.Context, c settings, ours *contender) ([]line, error) {
+	little, err := w.contender(ctx, "ours on the small catalogue", small, c)
+	if err != nil {
+		return nil, err
+	}
+	reading := func(cases []benchCase) []benchCase {
+		var some []benchCase
+		for _, one := range cases {
+			if one.grows {
+				some = append(some, one)
+			}
+		}
+		return some
+	}
+	lines, err := w.rounds(ctx, c, "growth", &contender{server: little.server, cases: reading(little.cases)}, &contender{server: ours.server, cases: reading(ours.cases)})
+	if err != nil {
+		return nil, err
+	}
+	return lines, w.stop(little.server)
+}
+
+// backUp writes all that the large database holds into a file, before anything of it is changed.
+func (w *world) backUp(ctx context.Context, ours *contender) (archive string, err error) {
+	archive = w.dir + "/backup.tar.gz"
+	said, err := w.run(ctx, ours.database, "backup", archive)
+	w.say("%s", said)
+	return archive, err
+}
+
+// embedded measures our server on the embedded database, with the same catalogue.
+func (w *world) embedded(ctx context.Context, c settings, archive string, like *stock) ([]line, int64, error) {
+	database := "sqlite://" + w.dir + "/embedded.db"
+	begun := time.Now()
+	said, err := w.run(ctx, database, "restore", archive)
+	if err != nil {
+		return nil, 0, err
+	}
+	w.say("%s (%s)", said, time.Since(begun).Round(time.Second))
+	s, err := w.startOurs(ctx, "ours embedded", database)
+	if err != nil {
+		return nil, 0, err
+	}
+	same := *like // the same products and orders, none of which is taken yet
+	same.pending, same.hot = &queue{ids: like.pending.ids}, &queue{ids: like.hot.ids}
+	if err := s.prepare(ctx, &same); err != nil {
+		return nil, 0, err
+	}
+	lines, err := w.rounds(ctx, c, "embedded", &contender{server: s, cases: c.chosen(same.cases())})
+	if err != nil {
+		return nil, 0, err
+	}
+	peak, err := peakMemory(s.program.PID())
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, look := range [][]string{{"stock", "reconcile"}, {"audit", "verify"}} {
+		if said, err = w.run(ctx, database, look...); err != nil {
+			return nil, 0, err
+		}
+		w.say("%s", said)
+	}
+	return lines, peak, w.stop(s)
+}
