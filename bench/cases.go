@@ -6,9 +6,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync/atomic"
+	"path"
+	"slices"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // benchCase is one kind of request.
@@ -18,6 +21,8 @@ type benchCase struct {
 	status  int // of every answer
 	grows   bool
 	next    func(dice *rand.Rand) (request, bool) // false: nothing is left to ask for
+
+	uses *queue // what next takes from, if it takes anything
 
 	// varies lists the fields in which two servers' answers to the same kind of request differ: what is made anew, and when.
 	varies []string
@@ -49,18 +54,58 @@ type stock struct {
 	size       int
 }
 
+// anew is the same of a database in which nothing is taken yet.
+func (s *stock) anew() *stock {
+	fresh := *s
+	fresh.pending, fresh.hot = s.pending.anew(), s.hot.anew()
+	return &fresh
+}
+
 // queue hands out each of its ids once.
 type queue struct {
-	ids   []string
-	taken atomic.Int64
+	of     []string // the products that the orders want
+	loaded int      // how many were there from the beginning
+	mu     sync.Mutex
+	ids    []string
+	taken  int
+}
+
+func (q *queue) anew() *queue {
+	return &queue{of: q.of, loaded: q.loaded, ids: slices.Clip(q.ids[:q.loaded])}
 }
 
 func (q *queue) take() (string, bool) {
-	n := q.taken.Add(1) - 1
-	if n >= int64(len(q.ids)) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.taken == len(q.ids) {
 		return "", false
 	}
-	return q.ids[n], true
+	q.taken++
+	return q.ids[q.taken-1], true
+}
+
+func (q *queue) left() int { return len(q.ids) - q.taken }
+
+// handedOut are the ids that were taken.
+func (q *queue) handedOut() []string { return q.ids[:q.taken] }
+
+// fill has the server make orders until so many are left.
+func (q *queue) fill(ctx context.Context, s *server, least int) error {
+	var makers errgroup.Group
+	makers.SetLimit(manyClients)
+	for n := range least - q.left() {
+		makers.Go(func() error {
+			made, err := s.ask(ctx, place(q.of[n%len(q.of)]))
+			if err != nil || made.status != http.StatusCreated {
+				return fmt.Errorf("make an order: %w, %d %s", err, made.status, made.body)
+			}
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			q.ids = append(q.ids, path.Base(made.header.Get("Location")))
+			return nil
+		})
+	}
+	return makers.Wait()
 }
 
 // The hot product by the number that catalogue.sql gives it, and the one with a picture, which nothing changes.
@@ -90,21 +135,20 @@ func look(ctx context.Context, db *pgx.Conn, products int) (*stock, error) {
 			return nil, err
 		}
 	}
+	s.pending.of, s.pending.loaded = s.products, len(s.pending.ids)
+	s.hot.of, s.hot.loaded = []string{s.hotID}, len(s.hot.ids)
 	return s, nil
 }
 
-// handedOut are the ids that were taken.
-func (q *queue) handedOut() []string { return q.ids[:min(q.taken.Load(), int64(len(q.ids)))] }
-
-func get(path string, query ...string) request {
+func get(route string, query ...string) request {
 	values := url.Values{}
 	for i := 0; i < len(query); i += 2 {
 		values.Set(query[i], query[i+1])
 	}
 	if len(values) > 0 {
-		path += "?" + values.Encode()
+		route += "?" + values.Encode()
 	}
-	return request{method: http.MethodGet, path: path}
+	return request{method: http.MethodGet, path: route}
 }
 
 func always(r request) func(*rand.Rand) (request, bool) {
@@ -125,8 +169,8 @@ var (
 )
 
 func (s *stock) cases() []benchCase {
-	search := func(path string) func(string) request {
-		return func(text string) request { return get(path, "search", text) }
+	search := func(route string) func(string) request {
+		return func(text string) request { return get(route, "search", text) }
 	}
 	prefix := func(form string, of int) func(*rand.Rand) string {
 		return func(dice *rand.Rand) string { return fmt.Sprintf(form, 1+dice.IntN(max(of/10-1, 1))) }
@@ -172,18 +216,20 @@ func (s *stock) cases() []benchCase {
 			return search(orders)(fewOrders(dice)), true
 		}},
 
-		{name: "making an order", clients: manyClients, status: http.StatusCreated, next: draw(s.products, func(id string) request {
-			return request{method: http.MethodPost, path: orders, body: fmt.Sprintf(
-				`{"itemId":%q,"client":"Bench and Daughters","description":"Contract B-1, to be delivered to the gate","quantity":1}`, id)}
-		}), varies: []string{"id", "createdAt", "updatedAt"}},
-		{name: "approval, of many products", clients: manyClients, status: http.StatusOK, next: approve(s.pending),
+		{name: "making an order", clients: manyClients, status: http.StatusCreated, next: draw(s.products, place), varies: []string{"id", "createdAt", "updatedAt"}},
+		{name: "approval, of many products", clients: manyClients, status: http.StatusOK, next: approve(s.pending), uses: s.pending,
 			varies: []string{"id", "createdAt", "updatedAt", "client", "name", "category", "description", "quantity", "sku", "reorderLevel", "imageUrl"}, alone: true},
-		{name: "approval, of one product", clients: crowd, status: http.StatusOK, next: approve(s.hot),
+		{name: "approval, of one product", clients: crowd, status: http.StatusOK, next: approve(s.hot), uses: s.hot,
 			varies: []string{"id", "createdAt", "updatedAt", "client", "description", "quantity"}, alone: true},
 		{name: "changing a quantity by 1", clients: manyClients, status: http.StatusOK, next: draw(s.products, func(id string) request {
 			return request{method: http.MethodPatch, path: "/products/quantity/" + id, body: `{"delta":1}`}
 		}), varies: []string{"quantity", "updatedAt"}},
 	}
+}
+
+func place(product string) request {
+	return request{method: http.MethodPost, path: "/products/orders", body: fmt.Sprintf(
+		`{"itemId":%q,"client":"Bench and Daughters","description":"Contract B-1, to be delivered to the gate","quantity":1}`, product)}
 }
 
 func approve(q *queue) func(*rand.Rand) (request, bool) {

@@ -20,6 +20,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"syscall"
@@ -47,10 +48,10 @@ func start(ctx context.Context) error {
 		return err
 	}
 	found, err := run(ctx, c, os.Stdout)
+	fmt.Println(found.text())
 	if err != nil {
 		return err
 	}
-	fmt.Println(found.text())
 	return found.writeInto(c.report)
 }
 
@@ -96,59 +97,67 @@ const (
 	small = "small"
 )
 
-// run measures everything.
+// run measures everything. With an error it gives what it has found until then.
 func run(ctx context.Context, c settings, tell io.Writer) (*findings, error) {
+	found := &findings{settings: c, at: time.Now()}
 	w, err := newWorld(ctx, tell)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
 	defer w.close()
-	found := &findings{settings: c, at: time.Now()}
 	if err := w.load(ctx, large, c.products, c.orders); err != nil {
-		return nil, err
+		return found, err
 	}
 	if err := w.load(ctx, small, c.small, 2*c.small); err != nil {
-		return nil, err
+		return found, err
 	}
 	ours, err := w.contender(ctx, "ours", large, c)
 	if err != nil {
-		return nil, err
-	}
-	if found.firstAnswer, err = w.restart(ctx, ours); err != nil {
-		return nil, err
+		return found, err
 	}
 	archive, err := w.backUp(ctx, ours)
 	if err != nil {
-		return nil, err
+		return found, err
+	}
+	if err := w.compare(ctx, found, ours); err != nil {
+		return found, err
+	}
+	if found.growth, err = w.grow(ctx, c, ours); err != nil {
+		return found, err
+	}
+	if err := w.stop(ours.server); err != nil {
+		return found, err
+	}
+	return found, w.embed(ctx, found, archive, ours.stock)
+}
+
+// compare measures our server against the reference, on the same database.
+func (w *world) compare(ctx context.Context, found *findings, ours *contender) error {
+	var err error
+	if found.firstAnswer, err = w.restart(ctx, ours); err != nil {
+		return err
 	}
 	bare := &contender{cases: ours.cases}
-	if bare.server, err = w.startReference(ctx, w.database(large)); err != nil {
-		return nil, err
+	if bare.server, err = w.startReference(ctx, ours.database); err != nil {
+		return err
 	}
 	bare.server.token = ours.server.token
 	if err := agree(ctx, ours.server, bare.server, ours.cases); err != nil {
-		return nil, err
+		return err
 	}
-	if found.against, err = w.rounds(ctx, c, "against the reference", ours, bare); err != nil {
-		return nil, err
+	if found.against, err = w.rounds(ctx, found.settings, "against the reference", ours, bare); err != nil {
+		return err
 	}
 	if found.peak, err = peakMemory(ours.server.program.PID()); err != nil {
-		return nil, err
-	}
-	if err := w.verify(ctx, large, ours.stock); err != nil {
-		return nil, err
+		return err
 	}
 	if err := w.stop(bare.server); err != nil {
-		return nil, err
+		return err
 	}
-	if found.growth, err = w.grow(ctx, c, ours); err != nil {
-		return nil, err
+	if err := w.reconcile(ctx, ours.database); err != nil {
+		return err
 	}
-	if err := w.stop(ours.server); err != nil {
-		return nil, err
-	}
-	found.embedded, found.embeddedPeak, err = w.embedded(ctx, c, archive, ours.stock)
-	return found, err
+	return w.approvedOnce(ctx, large, ours.stock)
 }
 
 // contender is a server with what it is asked.
@@ -226,26 +235,46 @@ func (w *world) rounds(ctx context.Context, c settings, what string, contenders 
 	for round := range c.rounds {
 		w.say("%s, round %d of %d", what, round+1, c.rounds)
 		for n := range lines {
-			lines[n].name = contenders[0].cases[n].name
 			if round == 0 {
-				lines[n].samples = make([][]sample, len(contenders))
-				for _, it := range contenders { // what is read for the first time is read slowly
-					if _, err := w.drive(ctx, it.server, it.cases[n], c.slice/4); err != nil {
-						return nil, err
-					}
-				}
+				lines[n] = line{contenders[0].cases[n].name, make([][]sample, len(contenders))}
 			}
 			for i := range contenders {
 				i = (i + round) % len(contenders)
-				s, err := w.drive(ctx, contenders[i].server, contenders[i].cases[n], c.slice)
-				if err != nil {
+				if err := w.measure(ctx, c, &lines[n].samples[i], contenders[0].server, contenders[i], n); err != nil {
 					return nil, err
 				}
-				lines[n].samples[i] = append(lines[n].samples[i], s)
 			}
 		}
 	}
 	return lines, nil
+}
+
+// measure takes one more sample of a case. The first time it has it asked for a while before, since what is read for the first time is read slowly. What the
+// case uses up is made by the maker.
+func (w *world) measure(ctx context.Context, c settings, samples *[]sample, maker *server, it *contender, n int) error {
+	one, last := it.cases[n], 0
+	if len(*samples) > 0 {
+		last = (*samples)[len(*samples)-1].Requests
+	}
+	if one.uses != nil {
+		if err := one.uses.fill(ctx, maker, max(3*last/2, 20*one.clients)); err != nil {
+			return err
+		}
+	}
+	if last == 0 {
+		first, err := w.drive(ctx, it.server, one, c.slice/4)
+		if err != nil {
+			return err
+		}
+		if one.uses != nil {
+			if err := one.uses.fill(ctx, maker, 6*first.Requests); err != nil {
+				return err
+			}
+		}
+	}
+	s, err := w.drive(ctx, it.server, one, c.slice)
+	*samples = append(*samples, s)
+	return err
 }
 
 // grow measures our server on the small and the large catalogue in turn.
@@ -272,43 +301,36 @@ func (w *world) grow(ctx context.Context, c settings, ours *contender) ([]line, 
 
 // backUp writes all that the large database holds into a file, before anything of it is changed.
 func (w *world) backUp(ctx context.Context, ours *contender) (archive string, err error) {
-	archive = w.dir + "/backup.tar.gz"
+	archive = filepath.Join(w.dir, "backup.tar.gz")
 	said, err := w.run(ctx, ours.database, "backup", archive)
 	w.say("%s", said)
 	return archive, err
 }
 
-// embedded measures our server on the embedded database, with the same catalogue.
-func (w *world) embedded(ctx context.Context, c settings, archive string, like *stock) ([]line, int64, error) {
-	database := "sqlite://" + w.dir + "/embedded.db"
-	begun := time.Now()
+// embed measures our server on the embedded database, with the same catalogue.
+func (w *world) embed(ctx context.Context, found *findings, archive string, like *stock) error {
+	database, begun := "sqlite://"+filepath.Join(w.dir, "embedded.db"), time.Now()
 	said, err := w.run(ctx, database, "restore", archive)
 	if err != nil {
-		return nil, 0, err
+		return err
 	}
 	w.say("%s (%s)", said, time.Since(begun).Round(time.Second))
-	s, err := w.startOurs(ctx, "ours embedded", database)
-	if err != nil {
-		return nil, 0, err
+	ours := &contender{database: database, stock: like.anew()}
+	if ours.server, err = w.startOurs(ctx, "ours embedded", database); err != nil {
+		return err
 	}
-	same := *like // the same products and orders, none of which is taken yet
-	same.pending, same.hot = &queue{ids: like.pending.ids}, &queue{ids: like.hot.ids}
-	if err := s.prepare(ctx, &same); err != nil {
-		return nil, 0, err
+	if err := ours.server.prepare(ctx, ours.stock); err != nil {
+		return err
 	}
-	lines, err := w.rounds(ctx, c, "embedded", &contender{server: s, cases: c.chosen(same.cases())})
-	if err != nil {
-		return nil, 0, err
+	ours.cases = found.settings.chosen(ours.stock.cases())
+	if found.embedded, err = w.rounds(ctx, found.settings, "embedded", ours); err != nil {
+		return err
 	}
-	peak, err := peakMemory(s.program.PID())
-	if err != nil {
-		return nil, 0, err
+	if found.embeddedPeak, err = peakMemory(ours.server.program.PID()); err != nil {
+		return err
 	}
-	for _, look := range [][]string{{"stock", "reconcile"}, {"audit", "verify"}} {
-		if said, err = w.run(ctx, database, look...); err != nil {
-			return nil, 0, err
-		}
-		w.say("%s", said)
+	if err := w.stop(ours.server); err != nil {
+		return err
 	}
-	return lines, peak, w.stop(s)
+	return w.reconcile(ctx, database)
 }

@@ -161,7 +161,7 @@ const startPatience = time.Minute
 
 // start runs a program until it says where it answers.
 func (w *world) start(ctx context.Context, name, program string, env ...string) (*server, error) {
-	log := filepath.Join(w.dir, strings.ReplaceAll(name, " ", "-")+".log")
+	log := filepath.Join(w.dir, fmt.Sprintf("%d-%s.log", len(w.running), strings.ReplaceAll(name, " ", "-")))
 	cmd := exec.Command(program) //nolint:noctx // it is stopped by name
 	cmd.Dir, cmd.Env = w.dir, append([]string{"PATH=" + os.Getenv("PATH"), "HTTP_ADDR=127.0.0.1:0", "JWT_SECRET=" + secret}, env...)
 	s := &server{name: name, onPostgres: true, began: time.Now()}
@@ -175,8 +175,8 @@ func (w *world) start(ctx context.Context, name, program string, env ...string) 
 		if err != nil {
 			return nil, err
 		}
-		if found := greeting.FindAllSubmatch(said, -1); found != nil {
-			s.address = string(found[len(found)-1][1])
+		if found := greeting.FindSubmatch(said); found != nil {
+			s.address = string(found[1])
 			return s, nil
 		}
 		if s.program.HasEnded() || time.Now().After(until) || ctx.Err() != nil {
