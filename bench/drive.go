@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -159,5 +158,3 @@ func (w *world) spent(s *server) (spent, error) {
 	}
 	return spent{own.self, total}, err
 }
-
-func micros(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
