@@ -46,41 +46,42 @@ func (s *server) listOrders(w http.ResponseWriter, r *http.Request) error {
 	l := &list{
 		table: "orders o", letter: "o", joined: products + " JOIN categories c ON c.id = p.category_id",
 		columns: orderColumns + ", p.id, p.name, c.name, p.quantity, p.image, p.deleted_at IS NOT NULL",
-		where:   []string{"o.deleted_at IS NULL"}, total: "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts)",
+		total:   "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts)",
 	}
 	if state := q.Get("state"); state != "" {
 		named := l.arg(state)
-		l.and("o.state = " + named)
+		l.filter = " AND o.state = " + named
 		l.total = "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts WHERE state = " + named + ")"
-	}
-	if category := q.Get("category"); category != "" {
+	} else if category := q.Get("category"); category != "" {
 		l.matched = products
-		l.and("p.category_id = " + fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category))))
+		l.filter = " AND p.category_id = " + fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category)))
 		l.countMatches()
-	}
-	if search := q.Get("search"); search != "" {
-		l.matched = products
+	} else if search := q.Get("search"); search != "" {
 		like := l.like(search)
-		l.and(fmt.Sprintf("(o.search_key LIKE %[1]s OR p.name_key LIKE %[1]s)", like))
+		l.matched = products
+		l.filter = fmt.Sprintf(" AND (o.search_key LIKE %[1]s OR p.name_key LIKE %[1]s)", like)
+		l.found = fmt.Sprintf(`SELECT order_id AS id FROM order_texts WHERE text LIKE %[1]s UNION
+			SELECT o.id FROM product_texts t JOIN products p ON p.id = t.product_id AND p.name_key LIKE %[1]s JOIN orders o ON o.product_id = p.id AND o.deleted_at IS NULL
+			WHERE t.text LIKE %[1]s`, like)
 		l.countMatches()
-		l.search = true
 	}
-	answer := struct {
-		Orders []order[item] `json:"orders"`
-		page
-	}{[]order[item]{}, newPage(q)}
-	n, err := s.read(r.Context(), l, answer.page, q.Get("after"), func(row pgx.Rows, total *int64) error {
-		var o order[item]
-		i := &o.Item
-		err := row.Scan(append(append([]any{total}, o.into()...), &i.ID, &i.Name, &i.Category, &i.Quantity, &i.ImageURL, &i.Deleted)...)
-		answer.Orders = append(answer.Orders, o)
-		return err
-	})
+	p, err := newPage(q)
 	if err != nil {
 		return err
 	}
-	answer.setTotal(n)
-	return writeJSON(w, http.StatusOK, answer)
+	found, err := read(r.Context(), s, l, &p, func(row pgx.Rows, total *int64) (order[item], error) {
+		var o order[item]
+		i := &o.Item
+		err := row.Scan(append(append([]any{total}, o.into()...), &i.ID, &i.Name, &i.Category, &i.Quantity, &i.ImageURL, &i.Deleted)...)
+		return o, err
+	}, func(o order[item]) cursor { return cursor{Time: time.Time(o.CreatedAt).UTC(), ID: o.ID} })
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		Orders []order[item] `json:"orders"`
+		page
+	}{found, p})
 }
 
 // placeOrder holds the product, and makes the order with the first line of its history and that of the audit log.

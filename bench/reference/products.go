@@ -73,33 +73,34 @@ func (s *server) listProducts(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	l := &list{
 		table: "products p", letter: "p", joined: "JOIN categories c ON c.id = p.category_id", columns: productColumns,
-		where: []string{"p.deleted_at IS NULL"}, total: "(SELECT COALESCE(sum(n), 0)::bigint FROM product_counts)",
+		total: "(SELECT COALESCE(sum(n), 0)::bigint FROM product_counts)",
 	}
 	if category := q.Get("category"); category != "" {
 		named := fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category)))
-		l.and("p.category_id = " + named)
+		l.filter = " AND p.category_id = " + named
 		l.total = "(SELECT COALESCE(sum(n), 0)::bigint FROM product_counts WHERE category_id = " + named + ")"
-	}
-	if search := q.Get("search"); search != "" {
-		l.and("p.search_key LIKE " + l.like(search))
+	} else if search := q.Get("search"); search != "" {
+		like := l.like(search)
+		l.filter = " AND p.search_key LIKE " + like
+		l.found = "SELECT product_id AS id FROM product_texts WHERE text LIKE " + like
 		l.countMatches()
-		l.search = true
 	}
-	answer := struct {
-		Products []product `json:"products"`
-		page
-	}{[]product{}, newPage(q)}
-	n, err := s.read(r.Context(), l, answer.page, q.Get("after"), func(row pgx.Rows, total *int64) error {
-		var p product
-		err := row.Scan(append([]any{total}, p.into()...)...)
-		answer.Products = append(answer.Products, p)
-		return err
-	})
+	p, err := newPage(q)
 	if err != nil {
 		return err
 	}
-	answer.setTotal(n)
-	return writeJSON(w, http.StatusOK, answer)
+	found, err := read(r.Context(), s, l, &p, func(row pgx.Rows, total *int64) (product, error) {
+		var p product
+		err := row.Scan(append([]any{total}, p.into()...)...)
+		return p, err
+	}, func(p product) cursor { return cursor{Time: time.Time(p.CreatedAt).UTC(), ID: p.ID} })
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, struct {
+		Products []product `json:"products"`
+		page
+	}{found, p})
 }
 
 // adjustStock changes a product's quantity, writes the movement and the audit log, and announces what has become low.
