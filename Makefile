@@ -60,7 +60,7 @@ mutants: ## See that torture notices when a safeguard is missing; takes minutes
 
 bench: ## Measure the server with a million products (PRODUCTS, ORDERS, ROUNDS, SECONDS, CASES), see docs/benchmarks.md
 	@$(GO) build -o $(TOOLS)/bench ./bench
-	@PRODUCTS='$(PRODUCTS)' ORDERS='$(ORDERS)' SMALL='$(SMALL)' ROUNDS='$(ROUNDS)' SECONDS='$(SECONDS)' CASES='$(CASES)' $(TOOLS)/bench
+	@PRODUCTS='$(PRODUCTS)' ORDERS='$(ORDERS)' SMALL='$(SMALL)' EMBEDDED='$(EMBEDDED)' ROUNDS='$(ROUNDS)' SECONDS='$(SECONDS)' CASES='$(CASES)' $(TOOLS)/bench
 
 lint: $(GOLANGCI_LINT) ## Run golangci-lint
 	@echo '== golangci-lint'

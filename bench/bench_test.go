@@ -17,7 +17,7 @@ func TestRun(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "report.md")
 	require.NoError(t, os.WriteFile(file, []byte("by hand, above\n"+begins+"old\n"+ends+"by hand, below\n"), 0o600))
-	c := settings{products: 200, orders: 400, small: 100, rounds: 1, slice: 20 * time.Millisecond, cases: regexp.MustCompile(""), report: file}
+	c := settings{products: 200, orders: 400, small: 100, embedded: 200, rounds: 1, slice: 20 * time.Millisecond, cases: regexp.MustCompile(""), report: file}
 	found, err := run(t.Context(), c, t.Output())
 	require.NoError(t, err)
 	all := new(stock).cases()
@@ -97,13 +97,13 @@ func TestSettings(t *testing.T) {
 	}
 	c, err := read(map[string]string{"PRODUCTS": "5000", "SECONDS": "0.5", "CASES": "^orders"})
 	require.NoError(t, err)
-	require.Equal(t, []int{5000, 10000, 5000, 5}, []int{c.products, c.orders, c.small, c.rounds})
+	require.Equal(t, []int{5000, 10000, 5000, 5000, 5}, []int{c.products, c.orders, c.small, c.embedded, c.rounds})
 	require.Equal(t, 500*time.Millisecond, c.slice)
 	require.NotEmpty(t, c.chosen(new(stock).cases()))
 	for _, one := range c.chosen(new(stock).cases()) {
 		require.True(t, strings.HasPrefix(one.name, "orders"))
 	}
-	for name, wrong := range map[string]string{"PRODUCTS": "many", "ORDERS": "0", "SMALL": "-1", "ROUNDS": "x", "SECONDS": "0", "CASES": "("} {
+	for name, wrong := range map[string]string{"PRODUCTS": "many", "ORDERS": "0", "SMALL": "-1", "EMBEDDED": "1.5", "ROUNDS": "x", "SECONDS": "0", "CASES": "("} {
 		_, err := read(map[string]string{name: wrong})
 		require.ErrorContains(t, err, name)
 	}

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // agree asks both servers the same, or what is alike where an answer changes something, and returns an error unless both answer with the case's status and
@@ -93,13 +95,13 @@ func (w *world) reconcile(ctx context.Context, database string) error {
 }
 
 // approvedOnce looks for approvals that were answered, but are not there, or have not taken just the order's quantity.
-func (w *world) approvedOnce(ctx context.Context, database string, of *stock) error {
-	db, err := w.connect(ctx, database)
+func approvedOnce(ctx context.Context, in *catalogue) error {
+	db, err := pgx.Connect(ctx, in.url)
 	if err != nil {
 		return err
 	}
 	defer db.Close(ctx)
-	handed := slices.Concat(of.pending.handedOut(), of.hot.handedOut())
+	handed := slices.Concat(in.stock.pending.handedOut(), in.stock.hot.handedOut())
 	var approved int
 	err = db.QueryRow(ctx, `SELECT count(*) FROM unnest($1::uuid[]) asked (id) JOIN orders o ON o.id = asked.id AND o.state = 'Ready'
 		JOIN movements m ON m.order_id = o.id AND m.product_id = o.product_id AND m.delta = -o.quantity AND m.reason = 'Reserved'

@@ -5,6 +5,7 @@
 //	PRODUCTS  how many products there are; 1000000 by default
 //	ORDERS    how many orders; twice as many by default
 //	SMALL     how many products the small catalogue has, with twice as many orders; 10000 by default
+//	EMBEDDED  the same of the embedded database; as many as PRODUCTS by default
 //	ROUNDS    how often each case is measured; 5 by default
 //	SECONDS   how long each time; 2 by default
 //	CASES     a regular expression that picks cases by their names; all by default
@@ -22,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -57,11 +59,11 @@ func start(ctx context.Context) error {
 
 // settings say what is to be measured.
 type settings struct {
-	products, orders, small int
-	rounds                  int
-	slice                   time.Duration
-	cases                   *regexp.Regexp
-	report                  string
+	products, orders, small, embedded int
+	rounds                            int
+	slice                             time.Duration
+	cases                             *regexp.Regexp
+	report                            string
 }
 
 func readSettings(getenv func(string) string) (c settings, err error) {
@@ -75,6 +77,7 @@ func readSettings(getenv func(string) string) (c settings, err error) {
 	c.products = number("PRODUCTS", 1_000_000)
 	c.orders = number("ORDERS", 2*c.products)
 	c.small = number("SMALL", min(10_000, c.products))
+	c.embedded = number("EMBEDDED", c.products)
 	c.rounds = number("ROUNDS", 5)
 	seconds, wrong := strconv.ParseFloat(cmp.Or(getenv("SECONDS"), "2"), 64)
 	if (wrong != nil || seconds <= 0) && err == nil {
@@ -91,12 +94,6 @@ func readSettings(getenv func(string) string) (c settings, err error) {
 	return c, nil
 }
 
-// The databases.
-const (
-	large = "large"
-	small = "small"
-)
-
 // run measures everything. With an error it gives what it has found until then.
 func run(ctx context.Context, c settings, tell io.Writer) (*findings, error) {
 	found := &findings{settings: c, at: time.Now()}
@@ -105,30 +102,37 @@ func run(ctx context.Context, c settings, tell io.Writer) (*findings, error) {
 		return found, err
 	}
 	defer w.close()
-	if err := w.load(ctx, large, c.products, c.orders); err != nil {
-		return found, err
+	loaded := map[int]*catalogue{}
+	for _, products := range []int{c.products, c.small, c.embedded} {
+		orders := 2 * products
+		if products == c.products {
+			orders = c.orders
+		}
+		if loaded[products] == nil {
+			if loaded[products], err = w.load(ctx, products, orders); err != nil {
+				return found, err
+			}
+		}
 	}
-	if err := w.load(ctx, small, c.small, 2*c.small); err != nil {
-		return found, err
-	}
-	ours, err := w.contender(ctx, "ours", large, c)
+	archive, err := w.backUp(ctx, loaded[c.embedded])
 	if err != nil {
 		return found, err
 	}
-	archive, err := w.backUp(ctx, ours)
+	fresh := loaded[c.embedded].stock.anew()
+	ours, err := w.contend(ctx, c, "ours", loaded[c.products])
 	if err != nil {
 		return found, err
 	}
 	if err := w.compare(ctx, found, ours); err != nil {
 		return found, err
 	}
-	if found.growth, err = w.grow(ctx, c, ours); err != nil {
+	if err := w.grow(ctx, found, ours, loaded[c.small]); err != nil {
 		return found, err
 	}
 	if err := w.stop(ours.server); err != nil {
 		return found, err
 	}
-	return found, w.embed(ctx, found, archive, ours.stock)
+	return found, w.embed(ctx, found, archive, fresh)
 }
 
 // compare measures our server against the reference, on the same database.
@@ -138,7 +142,7 @@ func (w *world) compare(ctx context.Context, found *findings, ours *contender) e
 		return err
 	}
 	bare := &contender{cases: ours.cases}
-	if bare.server, err = w.startReference(ctx, ours.database); err != nil {
+	if bare.server, err = w.startReference(ctx, ours.catalogue.url); err != nil {
 		return err
 	}
 	bare.server.token = ours.server.token
@@ -154,42 +158,36 @@ func (w *world) compare(ctx context.Context, found *findings, ours *contender) e
 	if err := w.stop(bare.server); err != nil {
 		return err
 	}
-	if err := w.reconcile(ctx, ours.database); err != nil {
+	if err := w.reconcile(ctx, ours.catalogue.url); err != nil {
 		return err
 	}
-	return w.approvedOnce(ctx, large, ours.stock)
+	return approvedOnce(ctx, ours.catalogue)
 }
 
-// contender is a server with what it is asked.
+// catalogue is a database with what there is to ask for.
+type catalogue struct {
+	url   string
+	stock *stock
+}
+
+// contender is a server on a catalogue with what it is asked.
 type contender struct {
-	server   *server
-	database string // its URL
-	stock    *stock
-	cases    []benchCase
+	server    *server
+	catalogue *catalogue
+	cases     []benchCase
 }
 
-// contender starts our server on one of the databases and learns what there is to ask for.
-func (w *world) contender(ctx context.Context, name, database string, c settings) (*contender, error) {
-	db, err := w.connect(ctx, database)
-	if err != nil {
+// contend starts our server on a catalogue.
+func (w *world) contend(ctx context.Context, c settings, name string, on *catalogue) (*contender, error) {
+	it := &contender{catalogue: on}
+	var err error
+	if it.server, err = w.startOurs(ctx, name, on.url); err != nil {
 		return nil, err
 	}
-	defer db.Close(ctx)
-	it := &contender{database: w.database(database)}
-	size := c.products
-	if database == small {
-		size = c.small
-	}
-	if it.stock, err = look(ctx, db, size); err != nil {
+	if err := it.server.prepare(ctx, on.stock); err != nil {
 		return nil, err
 	}
-	if it.server, err = w.startOurs(ctx, name, it.database); err != nil {
-		return nil, err
-	}
-	if err := it.server.prepare(ctx, it.stock); err != nil {
-		return nil, err
-	}
-	it.cases = c.chosen(it.stock.cases())
+	it.cases = c.chosen(on.stock.cases())
 	return it, nil
 }
 
@@ -211,7 +209,7 @@ func (w *world) restart(ctx context.Context, it *contender) (time.Duration, erro
 		return 0, err
 	}
 	var err error
-	if it.server, err = w.startOurs(ctx, it.server.name, it.database); err != nil {
+	if it.server, err = w.startOurs(ctx, it.server.name, it.catalogue.url); err != nil {
 		return 0, err
 	}
 	it.server.token = token
@@ -278,51 +276,42 @@ func (w *world) measure(ctx context.Context, c settings, samples *[]sample, make
 }
 
 // grow measures our server on the small and the large catalogue in turn.
-func (w *world) grow(ctx context.Context, c settings, ours *contender) ([]line, error) {
-	little, err := w.contender(ctx, "ours on the small catalogue", small, c)
-	if err != nil {
-		return nil, err
-	}
+func (w *world) grow(ctx context.Context, found *findings, ours *contender, small *catalogue) error {
 	reading := func(cases []benchCase) []benchCase {
-		var some []benchCase
-		for _, one := range cases {
-			if one.grows {
-				some = append(some, one)
-			}
-		}
-		return some
+		return slices.DeleteFunc(slices.Clone(cases), func(one benchCase) bool { return !one.grows })
 	}
-	lines, err := w.rounds(ctx, c, "growth", &contender{server: little.server, cases: reading(little.cases)}, &contender{server: ours.server, cases: reading(ours.cases)})
+	little, err := w.contend(ctx, found.settings, "ours on the small catalogue", small)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return lines, w.stop(little.server)
+	found.growth, err = w.rounds(ctx, found.settings, "growth",
+		&contender{server: little.server, cases: reading(little.cases)}, &contender{server: ours.server, cases: reading(ours.cases)})
+	if err != nil {
+		return err
+	}
+	return w.stop(little.server)
 }
 
-// backUp writes all that the large database holds into a file, before anything of it is changed.
-func (w *world) backUp(ctx context.Context, ours *contender) (archive string, err error) {
+// backUp writes all that a catalogue's database holds into a file.
+func (w *world) backUp(ctx context.Context, of *catalogue) (archive string, err error) {
 	archive = filepath.Join(w.dir, "backup.tar.gz")
-	said, err := w.run(ctx, ours.database, "backup", archive)
+	said, err := w.run(ctx, of.url, "backup", archive)
 	w.say("%s", said)
 	return archive, err
 }
 
-// embed measures our server on the embedded database, with the same catalogue.
-func (w *world) embed(ctx context.Context, found *findings, archive string, like *stock) error {
-	database, begun := "sqlite://"+filepath.Join(w.dir, "embedded.db"), time.Now()
-	said, err := w.run(ctx, database, "restore", archive)
+// embed measures our server on the embedded database, with a catalogue from a backup.
+func (w *world) embed(ctx context.Context, found *findings, archive string, fresh *stock) error {
+	on, begun := &catalogue{"sqlite://" + filepath.Join(w.dir, "embedded.db"), fresh}, time.Now()
+	said, err := w.run(ctx, on.url, "restore", archive)
 	if err != nil {
 		return err
 	}
 	w.say("%s (%s)", said, time.Since(begun).Round(time.Second))
-	ours := &contender{database: database, stock: like.anew()}
-	if ours.server, err = w.startOurs(ctx, "ours embedded", database); err != nil {
+	ours, err := w.contend(ctx, found.settings, "ours embedded", on)
+	if err != nil {
 		return err
 	}
-	if err := ours.server.prepare(ctx, ours.stock); err != nil {
-		return err
-	}
-	ours.cases = found.settings.chosen(ours.stock.cases())
 	if found.embedded, err = w.rounds(ctx, found.settings, "embedded", ours); err != nil {
 		return err
 	}
@@ -332,5 +321,5 @@ func (w *world) embed(ctx context.Context, found *findings, archive string, like
 	if err := w.stop(ours.server); err != nil {
 		return err
 	}
-	return w.reconcile(ctx, database)
+	return w.reconcile(ctx, on.url)
 }

@@ -121,7 +121,7 @@ func (f *findings) text() string {
 	for _, l := range f.growth {
 		say("| %s | %s | %s | %s |", l.name, cost(l.samples[0]), cost(l.samples[1]), ratio(l.samples[1], l.samples[0], costs))
 	}
-	say("\n| on the embedded database, with the same %s products | a second | CPU µs a request | p50 ms | p99 ms |", products)
+	say("\n| on the embedded database, with %s products | a second | CPU µs a request | p50 ms | p99 ms |", grouped(int64(c.embedded)))
 	say("|---|---|---|---|---|")
 	for _, l := range f.embedded {
 		s := l.samples[0]

@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,41 +106,39 @@ func (w *world) database(name string) string {
 	return u.String()
 }
 
-func (w *world) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	return pgx.Connect(ctx, w.database(database))
-}
-
-// load makes a database with our own program and fills it with a catalogue.
-func (w *world) load(ctx context.Context, name string, products, orders int) error {
-	begun := time.Now()
-	cluster, err := w.connect(ctx, "postgres")
+// load makes a database with our own program, fills it with a catalogue, and looks at what there is to ask for.
+func (w *world) load(ctx context.Context, products, orders int) (*catalogue, error) {
+	begun, name := time.Now(), fmt.Sprintf("products_%d", products)
+	cluster, err := pgx.Connect(ctx, w.postgres.URL())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = cluster.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
+	_, err = cluster.Exec(ctx, "CREATE DATABASE "+name)
 	if err := errors.Join(err, cluster.Close(ctx)); err != nil {
-		return err
+		return nil, err
 	}
-	s, err := w.startOurs(ctx, "the schema of "+name, w.database(name)) // makes the schema and the Admin
+	made := &catalogue{url: w.database(name)}
+	s, err := w.startOurs(ctx, "the schema of "+name, made.url) // makes the schema and the Admin
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := w.stop(s); err != nil {
-		return err
+		return nil, err
 	}
-	db, err := w.connect(ctx, name)
+	db, err := pgx.Connect(ctx, made.url)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer db.Close(ctx)
 	settings := fmt.Sprintf("SET bench.products = %d; SET bench.orders = %d;", products, orders)
 	for _, sql := range []string{settings, catalogueSQL, addTill, "VACUUM ANALYZE", "CHECKPOINT"} {
 		if _, err := db.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			return fmt.Errorf("load %s: %w", name, err)
+			return nil, fmt.Errorf("load %s: %w", name, err)
 		}
 	}
 	w.say("loaded %d products and %d orders in %s", products, orders, time.Since(begun).Round(time.Second))
-	return nil
+	made.stock, err = look(ctx, db, products)
+	return made, err
 }
 
 const addTill = `INSERT INTO users (id, email, email_key, username, username_key, first_name, first_name_key, last_name, last_name_key, role, status, password_hash, created_at, updated_at)
@@ -305,12 +304,12 @@ func picture() []byte {
 	return b.Bytes()
 }
 
-// findCursors goes to the middle of the lists and learns where they go on.
+// findCursors goes far into the lists and learns where they go on.
 func (s *server) findCursors(ctx context.Context, of *stock) error {
-	const middle = "500"
+	far := strconv.Itoa(min(500, of.size/20))
 	for path, into := range map[string]*string{"/products": &of.after, "/products/orders": &of.afterOrder} {
 		var page struct{ NextCursor string }
-		if _, err := s.fetch(ctx, get(path, "page", middle, "pageSize", "10"), &page); err != nil {
+		if _, err := s.fetch(ctx, get(path, "page", far), &page); err != nil {
 			return err
 		}
 		*into = page.NextCursor
