@@ -20,7 +20,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags="-s -w"
 RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/libc=-race=false -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test fuzz torture mutants lint secrets vuln sbom fmt clean check-format verify programs vet race-test
+.PHONY: help run build test fuzz torture mutants bench lint secrets vuln sbom fmt clean check-format verify programs vet race-test
 .NOTPARALLEL: # the checks of "make test" go from quick to slow
 
 help: ## List the targets
@@ -57,6 +57,10 @@ torture: ## Break the server in every way for DURATION=1m (SEED, INSTANCES, ENGI
 mutants: ## See that torture notices when a safeguard is missing; takes minutes
 	@$(GO) build -o $(TOOLS)/testservers ./internal/testservers/run
 	@$(TOOLS)/testservers -rabbitmq=false sh internal/torture/testdata/mutants.sh
+
+bench: ## Measure the server with a million products (PRODUCTS, ORDERS, ROUNDS, SECONDS, CASES), see docs/benchmarks.md
+	@$(GO) build -o $(TOOLS)/bench ./bench
+	@PRODUCTS='$(PRODUCTS)' ORDERS='$(ORDERS)' SMALL='$(SMALL)' EMBEDDED='$(EMBEDDED)' ROUNDS='$(ROUNDS)' SECONDS='$(SECONDS)' CASES='$(CASES)' $(TOOLS)/bench
 
 lint: $(GOLANGCI_LINT) ## Run golangci-lint
 	@echo '== golangci-lint'

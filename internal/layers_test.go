@@ -71,6 +71,8 @@ var ours = rules{
 		"internal/testservers/run": {"internal/testservers"},
 		"internal/torture":         {"internal/testservers", "internal/repository", "internal/password", "internal/domain"},
 		"internal/torture/run":     {"internal/testservers", "internal/torture"},
+		"bench":                    {"internal/testservers"},
+		"bench/reference":          {}, // what the server is measured against
 	},
 	helpers: []string{"internal/storetest", "internal/buckettest", "internal/testservers"},
 	libraries: map[string][]string{
@@ -78,7 +80,7 @@ var ours = rules{
 
 		"gorm.io":                     {"internal/repository"},
 		"modernc.org/sqlite":          {"internal/repository", "internal/torture"},
-		"github.com/jackc/pgx":        {"internal/repository", "internal/storetest", "internal/testservers", "internal/torture"},
+		"github.com/jackc/pgx":        {"internal/repository", "internal/storetest", "internal/testservers", "internal/torture", "bench", "bench/reference"},
 		"github.com/pressly/goose":    {"internal/repository"},
 		"github.com/gofrs/flock":      {"internal/repository"},
 		"github.com/cenkalti/backoff": {"internal/repository", "internal/rabbitmq", "internal/email"},
@@ -89,9 +91,9 @@ var ours = rules{
 		"github.com/goccy/go-yaml":           {"internal/httpapi"},
 		"golang.org/x/time":                  {"internal/httpapi"},
 
-		"github.com/golang-jwt/jwt":                     {"internal/token"},
+		"github.com/golang-jwt/jwt":                     {"internal/token", "bench/reference"},
 		"github.com/pquerna/otp":                        {"internal/token"},
-		"golang.org/x/crypto/argon2":                    {"internal/password"},
+		"golang.org/x/crypto/argon2":                    {"internal/password", "bench/reference"},
 		"github.com/rabbitmq/amqp091-go":                {"internal/rabbitmq", "internal/testservers"},
 		"github.com/santhosh-tekuri/jsonschema":         {"internal/cloudevents"},
 		"github.com/wneessen/go-mail":                   {"internal/email"},
@@ -99,7 +101,7 @@ var ours = rules{
 		"github.com/Azure/azure-sdk-for-go/sdk/storage": {"internal/imagestore"},
 		"github.com/minio/minio-go":                     {"internal/imagestore"},
 		"golang.org/x/image":                            {"internal/imagestore"},
-		"golang.org/x/sync":                             {"internal/httpapi", "internal/imagestore", "internal/password", "internal/testservers/run"},
+		"golang.org/x/sync":                             {"internal/httpapi", "internal/imagestore", "internal/password", "internal/testservers/run", "bench"},
 		"github.com/caarlos0/env":                       {"internal/config"},
 		"github.com/joho/godotenv":                      {"internal/config"},
 		"github.com/spf13/cobra":                        {"cmd/api", "cmd/emailworker"},

@@ -26,6 +26,7 @@ type Postgres struct {
 	account  *syscall.Credential // nil: that of this process
 	port     int
 	password string // keeps other users of the machine out, who could run programs through the server
+	settings []string
 	process  *process
 }
 
@@ -35,8 +36,10 @@ type Postgres struct {
 //
 // PostgreSQL refuses to run as root. For root, the server therefore runs as the user nobody, who gets the folder:
 // it must lie where nobody can reach it, such as below /tmp, and t.TempDir() will do.
-func StartPostgres(dir string) (*Postgres, error) {
-	p := &Postgres{dir: dir, password: rand.Text()}
+//
+// Each of the settings, such as "fsync=on", goes before what tests are content with.
+func StartPostgres(dir string, settings ...string) (*Postgres, error) {
+	p := &Postgres{dir: dir, password: rand.Text(), settings: settings}
 	var err error
 	if p.programs, err = findPostgres(); err != nil {
 		return nil, err
@@ -84,6 +87,9 @@ func (p *Postgres) StartReplica(dir string) (*Postgres, error) {
 // URL is the address of the database "postgres", for its superuser. It stays the same when the server starts again.
 func (p *Postgres) URL() string { return postgresURL(p.port, p.password) }
 
+// PID is the id of the server's main process, whose children serve the connections.
+func (p *Postgres) PID() int { return p.process.cmd.Process.Pid }
+
 // Start starts the server again after Stop or Kill, with the data and the port that it had, and returns when it
 // answers.
 func (p *Postgres) Start() error {
@@ -92,6 +98,9 @@ func (p *Postgres) Start() error {
 	cmd := p.command("postgres", "-D", "data", "-h", loopback, "-p", strconv.Itoa(p.port),
 		"-c", "unix_socket_directories=", "-c", "max_connections=300", "-c", "timezone=UTC",
 		"-c", "dynamic_shared_memory_type=mmap", "-c", "fsync=off", "-c", "full_page_writes=off")
+	for _, setting := range p.settings {
+		cmd.Args = append(cmd.Args, "-c", setting)
+	}
 	process, err := startProcess(cmd, filepath.Join(p.dir, "postgres.log"), syscall.SIGQUIT)
 	if err != nil {
 		return fmt.Errorf("start postgres: %w", err)

@@ -19,6 +19,9 @@ func StartSubject(cmd *exec.Cmd, log string) (*Subject, error) {
 	return &Subject{p}, nil
 }
 
+// PID is the id of the program's process.
+func (p *Subject) PID() int { return p.process.cmd.Process.Pid }
+
 // Kill ends the program at once, as a crash would.
 func (p *Subject) Kill() { p.process.kill() }
 
