@@ -49,12 +49,11 @@ func (t *Audit) flush(ctx context.Context) error {
 			entries[i].Follow(head.Seq, head.Hash)
 			head.Hash = entries[i].Hash
 		}
-		if err := auditColumns.insert(ctx, t.write, "audit_log", entries); err != nil {
+		err := auditColumns.write(ctx, t.write, entries, "UPDATE audit_head SET seq = ?, hash = ? WHERE id = 1 RETURNING id", []any{head.Seq, head.Hash},
+			auditColumns.insert("audit_log"), "").Error
+		if err != nil {
 			return fail("write audit log", err)
 		}
-	}
-	if err := t.write.WithContext(ctx).Exec("UPDATE audit_head SET seq = ?, hash = ? WHERE id = 1", head.Seq, head.Hash).Error; err != nil {
-		return fail("write audit log", err)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// column is one value of each of many rows that a statement is given.
+// column is one value of each of the rows that a statement is given.
 type column[T any] struct {
 	name, kind string // kind is Postgres' name of the type
 	of         func(T) any
@@ -40,44 +40,71 @@ func (cs columns[T]) names() string {
 	return strings.Join(names, ", ")
 }
 
-// given begins a statement with rows that it may name as a table: WITH given (...) AS (...). Postgres gets an array for each column, so that
-// the statement is the same for any number of rows: each text is planned and kept on every connection. SQLite, which has no arrays, gets each value.
+// given makes a table of rows, under the name "given", for a statement to begin with. For several rows Postgres gets an array for each column, so that
+// the text is the same however many there are: it plans each text anew and keeps the plan. A single row is given by itself, which it plans best.
 func (cs columns[T]) given(db *gorm.DB, rows []T) (with string, args []any) {
+	postgres := db.Name() != sqliteName
 	places := make([]string, len(cs))
-	if db.Name() == sqliteName {
-		for i := range cs {
-			places[i] = "?"
-		}
-		for _, row := range rows {
-			for _, c := range cs {
-				args = append(args, c.of(row))
-			}
-		}
-		one := "(" + strings.Join(places, ", ") + ")"
-		return "WITH given (" + cs.names() + ") AS (VALUES " + one + strings.Repeat(", "+one, len(rows)-1) + ") ", args
-	}
 	for i, c := range cs {
-		places[i] = "CAST(? AS " + c.kind + "[])"
-		args = append(args, c.all(rows))
+		switch {
+		case !postgres:
+			places[i] = "?"
+		case len(rows) == 1:
+			places[i] = "CAST(? AS " + c.kind + ")"
+		default:
+			places[i] = "CAST(? AS " + c.kind + "[])"
+			args = append(args, c.all(rows))
+		}
 	}
-	return "WITH given (" + cs.names() + ") AS (SELECT * FROM unnest(" + strings.Join(places, ", ") + ")) ", args
+	place := strings.Join(places, ", ")
+	with = "WITH given (" + cs.names() + ") AS "
+	if postgres && len(rows) > 1 {
+		return with + "(SELECT * FROM unnest(" + place + "))", args
+	}
+	for _, row := range rows {
+		for _, c := range cs {
+			args = append(args, c.of(row))
+		}
+	}
+	if postgres {
+		return with + "(SELECT " + place + ")", args
+	}
+	return with + "(VALUES (" + place + ")" + strings.Repeat(", ("+place+")", len(rows)-1) + ")", args
 }
 
-// insert adds rows to a table by one statement.
-func (cs columns[T]) insert(ctx context.Context, db *gorm.DB, table string, rows []T) error {
-	with, args := cs.given(db, rows)
-	return db.WithContext(ctx).Exec(with+"INSERT INTO "+table+" ("+cs.names()+") SELECT "+cs.names()+" FROM given", args...).Error
+// write changes rows by what is given, under the name "given", and adds others for each that was changed: change ends by giving the ids of those,
+// and key is which of them what is given belongs to. With an empty key all is added. On Postgres both are one statement, which spares a way there and
+// back. The result says how many rows were added.
+func (cs columns[T]) write(ctx context.Context, db *gorm.DB, rows []T, change string, args []any, add, key string) *gorm.DB {
+	db = db.WithContext(ctx)
+	with, values := cs.given(db, rows)
+	if db.Name() != sqliteName {
+		if key != "" {
+			add += " WHERE " + key + " IN (SELECT id FROM changed)"
+		}
+		return db.Exec(with+", changed AS ("+change+") "+add, append(values, args...)...)
+	}
+	var changed []string
+	if done := db.Raw(with+" "+change, append(values, args...)...).Scan(&changed); done.Error != nil {
+		return done
+	}
+	if key != "" {
+		add, values = add+" WHERE "+key+" IN ?", append(values, changed)
+	}
+	return db.Exec(with+" "+add, values...)
 }
 
-// update changes rows by what is given of each: set and where say how, in SQL that names the table and given. It returns how many it changed.
-func (cs columns[T]) update(ctx context.Context, db *gorm.DB, table string, rows []T, set, where string) *gorm.DB {
-	with, args := cs.given(db, rows)
-	return db.WithContext(ctx).Exec(with+"UPDATE "+table+" SET "+set+" FROM given WHERE "+where, args...)
+// insert is the statement that adds what is given to a table.
+func (cs columns[T]) insert(table string) string {
+	return "INSERT INTO " + table + " (" + cs.names() + ") SELECT " + cs.names() + " FROM given"
 }
 
 // oneOf gives the condition that a column has one of the ids, and its argument.
 func oneOf(db *gorm.DB, name string, ids []uuid.UUID) (string, any) {
-	if db.Name() == sqliteName {
+	switch {
+	case len(ids) == 1:
+		return name + " = ?", ids[0]
+	case db.Name() == sqliteName:
 		return name + " IN ?", ids
 	}
 	return name + " = ANY (?)", &ids

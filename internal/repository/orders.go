@@ -124,20 +124,31 @@ func ordersOf(rows []orderRow) []domain.Order {
 	return orders
 }
 
-var orderColumns = columns[domain.Order]{
-	col("id", "uuid", func(o domain.Order) uuid.UUID { return o.ID }),
-	col("product_id", "uuid", func(o domain.Order) uuid.UUID { return o.ProductID }),
-	col("client", "text", func(o domain.Order) string { return o.Client }),
-	col("client_key", "text", func(o domain.Order) string { return o.ClientKey }),
-	col("description", "text", func(o domain.Order) string { return o.Description }),
-	col("search_key", "text", func(o domain.Order) string { return o.SearchKey }),
-	col("quantity", "bigint", func(o domain.Order) int64 { return o.Quantity }),
-	col("state", "text", func(o domain.Order) string { return string(o.State) }),
-	col("version", "bigint", func(o domain.Order) int64 { return o.Version }),
-	col("created_by", "uuid", func(o domain.Order) *uuid.UUID { return o.CreatedBy }),
-	col("created_at", "timestamptz", func(o domain.Order) time.Time { return o.CreatedAt }),
-	col("updated_at", "timestamptz", func(o domain.Order) time.Time { return o.UpdatedAt }),
+// placed is an order with the first line of its history.
+type placed struct {
+	domain.Order
+	first domain.OrderStep
 }
+
+var orderColumns = columns[placed]{
+	col("id", "uuid", func(p placed) uuid.UUID { return p.ID }),
+	col("product_id", "uuid", func(p placed) uuid.UUID { return p.ProductID }),
+	col("client", "text", func(p placed) string { return p.Client }),
+	col("client_key", "text", func(p placed) string { return p.ClientKey }),
+	col("description", "text", func(p placed) string { return p.Description }),
+	col("search_key", "text", func(p placed) string { return p.SearchKey }),
+	col("quantity", "bigint", func(p placed) int64 { return p.Quantity }),
+	col("state", "text", func(p placed) string { return string(p.State) }),
+	col("version", "bigint", func(p placed) int64 { return p.Version }),
+	col("created_by", "uuid", func(p placed) *uuid.UUID { return p.CreatedBy }),
+	col("created_at", "timestamptz", func(p placed) time.Time { return p.CreatedAt }),
+	col("updated_at", "timestamptz", func(p placed) time.Time { return p.UpdatedAt }),
+}
+
+var placedColumns = append(orderColumns[:len(orderColumns):len(orderColumns)],
+	col("step_id", "uuid", func(p placed) uuid.UUID { return p.first.ID }),
+	col("step_at", "timestamptz", func(p placed) time.Time { return p.first.CreatedAt }),
+)
 
 var stepColumns = columns[domain.OrderStep]{
 	col("id", "uuid", func(s domain.OrderStep) uuid.UUID { return s.ID }),
@@ -149,15 +160,22 @@ var stepColumns = columns[domain.OrderStep]{
 	col("created_at", "timestamptz", func(s domain.OrderStep) time.Time { return s.CreatedAt }),
 }
 
-// Create stores orders, each together with the first line of its history.
+// Create stores orders, each together with the first line of its history, which stands at the same place.
 func (t Orders) Create(ctx context.Context, orders []domain.Order, first []domain.OrderStep) error {
 	if len(orders) == 0 {
 		return nil
 	}
-	if err := orderColumns.insert(ctx, t.write, "orders", orders); err != nil {
-		return fail("create orders", err)
+	rows := make([]placed, len(orders))
+	for i, o := range orders {
+		rows[i] = placed{o, first[i]}
 	}
-	return t.addSteps(ctx, first)
+	done := placedColumns.write(ctx, t.write, rows, orderColumns.insert("orders")+" RETURNING id", nil,
+		`INSERT INTO order_steps (id, order_id, order_version, to_state, user_id, created_at)
+		SELECT step_id, id, version, state, created_by, step_at FROM given`, "given.id")
+	if done.Error != nil {
+		return fail("create orders", done.Error)
+	}
+	return nil
 }
 
 // SaveStates writes the states that steps, each of another order, lead to, and the lines of their histories, if the orders still stand where they were
@@ -166,20 +184,15 @@ func (t Orders) SaveStates(ctx context.Context, steps []domain.OrderStep) error 
 	if len(steps) == 0 {
 		return nil
 	}
-	done := stepColumns.update(ctx, t.write, "orders", steps, "state = given.to_state, version = given.order_version, updated_at = given.created_at",
-		"orders.id = given.order_id AND orders.state = given.from_state AND orders.version = given.order_version - 1 AND orders.deleted_at IS NULL")
+	done := stepColumns.write(ctx, t.write, steps,
+		`UPDATE orders SET state = given.to_state, version = given.order_version, updated_at = given.created_at FROM given
+		WHERE orders.id = given.order_id AND orders.state = given.from_state AND orders.version = given.order_version - 1 AND orders.deleted_at IS NULL
+		RETURNING orders.id`, nil, stepColumns.insert("order_steps"), "given.order_id")
 	if done.Error != nil {
 		return fail("move orders", done.Error)
 	}
 	if done.RowsAffected != int64(len(steps)) {
 		return domain.IllegalTransition(*steps[0].FromState, steps[0].ToState)
-	}
-	return t.addSteps(ctx, steps)
-}
-
-func (t Orders) addSteps(ctx context.Context, steps []domain.OrderStep) error {
-	if err := stepColumns.insert(ctx, t.write, "order_steps", steps); err != nil {
-		return fail("write order history", err)
 	}
 	return nil
 }

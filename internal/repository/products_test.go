@@ -342,6 +342,40 @@ func TestProducts_Lock_seesTheWinnersWork(t *testing.T) {
 	})
 }
 
+// TestProducts_Lock_movedMeanwhile has somebody wait for a product that is put into another category, which may be newer than the wait.
+func TestProducts_Lock_movedMeanwhile(t *testing.T) {
+	onPostgres(t, func(t *testing.T, b *base) {
+		p, old := b.product("x", b.category("Phones"), 0), b.category("Toys")
+		for _, name := range []string{old.Name, "New"} {
+			var found domain.Product
+			done := make(chan error, 1)
+			b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
+				_, err := tx.Products.Lock(b.ctx, p.ID)
+				b.ok(err)
+				go func() {
+					done <- b.InTx(b.ctx, func(tx *repository.Store) (err error) {
+						found, err = tx.Products.Lock(b.ctx, p.ID)
+						return err
+					})
+				}()
+				for b.count("pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 0 {
+					time.Sleep(time.Millisecond)
+				}
+				c := old
+				if name != old.Name {
+					c = b.category(name)
+				}
+				p.Describe("x", "", c, now)
+				_, err = tx.Products.SaveDescription(b.ctx, p)
+				return err
+			}))
+			b.ok(<-done)
+			require.Equal(t, name, found.CategoryName)
+			require.Equal(t, p.CategoryID, found.CategoryID)
+		}
+	})
+}
+
 func TestStock_Apply(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		u := b.user("jane", domain.RoleUser)
@@ -531,6 +565,7 @@ func TestStock_ApplyAll(t *testing.T) {
 			"the version is another":  func(m *domain.Movement) { m.ProductVersion++ },
 			"the version was":         func(m *domain.Movement) { m.ProductVersion-- },
 			"the quantity is another": func(m *domain.Movement) { m.QuantityAfter++ },
+			"there is too little":     func(m *domain.Movement) { m.Delta, m.QuantityAfter = -8, -1 },
 		} {
 			stale := moves()
 			spoil(&stale[1])
@@ -552,6 +587,21 @@ func TestStock_ApplyAll(t *testing.T) {
 			products[i] = p
 		}
 		_, drifts, err := b.Stock.Drifts(b.ctx)
+		b.ok(err)
+		require.Empty(t, drifts)
+		both, led := moves(), moves()
+		for i := range led {
+			led[i].ProductVersion, led[i].QuantityAfter, led[i].Delta = led[i].ProductVersion+1, led[i].QuantityAfter-5, -5
+		}
+		b.ok(apply(append(both, led...)))
+		for i, p := range products {
+			p.Quantity, p.Version = p.Quantity-3, p.Version+2
+			found, err := b.Products.ByID(b.ctx, p.ID)
+			b.ok(err)
+			require.Equal(t, p, found, "two movements that follow from each other")
+			products[i] = p
+		}
+		_, drifts, err = b.Stock.Drifts(b.ctx)
 		b.ok(err)
 		require.Empty(t, drifts)
 		b.ok(b.Products.Delete(b.ctx, products[1].ID, later))

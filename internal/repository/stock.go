@@ -33,7 +33,7 @@ func (t Stock) Apply(ctx context.Context, m domain.Movement) (domain.Movement, e
 		return domain.Movement{}, domain.TooLittleStock("quantity", -m.Delta, p)
 	}
 	m.QuantityAfter, m.ProductVersion, m.ReorderLevel = after.Quantity, after.Version, after.ReorderLevel
-	if err := movementColumns.insert(ctx, t.write, "movements", []domain.Movement{m}); err != nil {
+	if err := t.write.WithContext(ctx).Create(&m).Error; err != nil {
 		return domain.Movement{}, fail("write movement", err)
 	}
 	return m, nil
@@ -45,58 +45,49 @@ func (t Stock) ApplyAll(ctx context.Context, movements []domain.Movement) error 
 	if len(movements) == 0 {
 		return nil
 	}
-	var legs []leg
-	of := map[uuid.UUID]int{}
-	for _, m := range movements {
-		i, known := of[m.ProductID]
-		if !known {
-			i, of[m.ProductID] = len(legs), len(legs)
-			legs = append(legs, leg{product: m.ProductID, from: m.ProductVersion - 1})
+	lines, lasts := make([]line, len(movements)), map[uuid.UUID]*line{}
+	for i, m := range movements {
+		l := &lines[i]
+		*l = line{Movement: m, from: m.ProductVersion - 1, sum: m.Delta, last: true}
+		if before := lasts[m.ProductID]; before != nil {
+			before.last = false
+			l.from, l.sum = before.from, before.sum+m.Delta
 		}
-		l := &legs[i]
-		l.delta, l.quantity, l.version, l.at = l.delta+m.Delta, m.QuantityAfter, m.ProductVersion, m.CreatedAt
+		lasts[m.ProductID] = l
 	}
-	done := legColumns.update(ctx, t.write, "products", legs, "quantity = products.quantity + given.delta, version = given.version, updated_at = given.at",
-		`products.id = given.id AND products.deleted_at IS NULL AND products.version = given.version_before
-		AND products.quantity + given.delta = given.quantity AND products.quantity + given.delta >= 0`)
-	if err := severalSaved("change stock", len(legs), done); err != nil {
-		return err
-	}
-	if err := movementColumns.insert(ctx, t.write, "movements", movements); err != nil {
-		return fail("write movements", err)
-	}
-	return nil
+	done := lineColumns.write(ctx, t.write, lines,
+		`UPDATE products SET quantity = products.quantity + given.sum, version = given.product_version, updated_at = given.created_at FROM given
+		WHERE given.last AND products.id = given.product_id AND products.deleted_at IS NULL AND products.version = given.version_before
+		AND products.quantity + given.sum = given.quantity_after AND products.quantity + given.sum >= 0 RETURNING products.id`,
+		nil, movementColumns.insert("movements"), "given.product_id")
+	return severalSaved("change stock", len(movements), done)
 }
 
-// leg is what the movements of one product make of it together.
-type leg struct {
-	product         uuid.UUID
-	from, version   int64 // the version before and after
-	delta, quantity int64
-	at              time.Time
+// line is a movement with what it and those of its product before it make together.
+type line struct {
+	domain.Movement
+	from, sum int64 // the product's version before, and the difference
+	last      bool
 }
 
-var legColumns = columns[leg]{
-	col("id", "uuid", func(l leg) uuid.UUID { return l.product }),
-	col("version_before", "bigint", func(l leg) int64 { return l.from }),
-	col("version", "bigint", func(l leg) int64 { return l.version }),
-	col("delta", "bigint", func(l leg) int64 { return l.delta }),
-	col("quantity", "bigint", func(l leg) int64 { return l.quantity }),
-	col("at", "timestamptz", func(l leg) time.Time { return l.at }),
+var movementColumns = columns[line]{
+	col("id", "uuid", func(l line) uuid.UUID { return l.ID }),
+	col("product_id", "uuid", func(l line) uuid.UUID { return l.ProductID }),
+	col("product_version", "bigint", func(l line) int64 { return l.ProductVersion }),
+	col("delta", "bigint", func(l line) int64 { return l.Delta }),
+	col("quantity_after", "bigint", func(l line) int64 { return l.QuantityAfter }),
+	col("reason", "text", func(l line) string { return string(l.Reason) }),
+	col("order_id", "uuid", func(l line) *uuid.UUID { return l.OrderID }),
+	col("user_id", "uuid", func(l line) *uuid.UUID { return l.UserID }),
+	col("note", "text", func(l line) string { return l.Note }),
+	col("created_at", "timestamptz", func(l line) time.Time { return l.CreatedAt }),
 }
 
-var movementColumns = columns[domain.Movement]{
-	col("id", "uuid", func(m domain.Movement) uuid.UUID { return m.ID }),
-	col("product_id", "uuid", func(m domain.Movement) uuid.UUID { return m.ProductID }),
-	col("product_version", "bigint", func(m domain.Movement) int64 { return m.ProductVersion }),
-	col("delta", "bigint", func(m domain.Movement) int64 { return m.Delta }),
-	col("quantity_after", "bigint", func(m domain.Movement) int64 { return m.QuantityAfter }),
-	col("reason", "text", func(m domain.Movement) string { return string(m.Reason) }),
-	col("order_id", "uuid", func(m domain.Movement) *uuid.UUID { return m.OrderID }),
-	col("user_id", "uuid", func(m domain.Movement) *uuid.UUID { return m.UserID }),
-	col("note", "text", func(m domain.Movement) string { return m.Note }),
-	col("created_at", "timestamptz", func(m domain.Movement) time.Time { return m.CreatedAt }),
-}
+var lineColumns = append(movementColumns[:len(movementColumns):len(movementColumns)],
+	col("version_before", "bigint", func(l line) int64 { return l.from }),
+	col("sum", "bigint", func(l line) int64 { return l.sum }),
+	col("last", "boolean", func(l line) bool { return l.last }),
+)
 
 var movementSorts = map[string]string{"createdAt": "m.product_version"}
 

@@ -171,7 +171,9 @@ func (s *Store) TryInTx(ctx context.Context, f func(tx *Store) error) (again boo
 	defer span.End()
 	committing, err := s.inTxOnce(ctx, func(tx *Store) error {
 		if !tx.Embedded() {
-			if err := tx.write.WithContext(ctx).Exec(fmt.Sprintf("SET LOCAL lock_timeout = %d", briefly.Milliseconds())).Error; err != nil {
+			// Postgres would plan a statement with arrays each time anew, for as many rows as they have, which would change nothing.
+			settings := fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL plan_cache_mode = force_generic_plan", briefly.Milliseconds())
+			if err := tx.write.WithContext(ctx).Exec(settings).Error; err != nil {
 				return err
 			}
 		}

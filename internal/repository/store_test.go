@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -388,6 +389,56 @@ func TestStore_serverErrors(t *testing.T) {
 				require.ErrorContains(t, err, code)
 			})
 		}
+	})
+}
+
+// TestStore_TryInTx_again: what failed before the COMMIT may be done again, and so may what the database says it took back; of anything else nobody knows.
+func TestStore_TryInTx_again(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		again, err := b.TryInTx(b.ctx, func(tx *repository.Store) error { return tx.Outbox.Add(b.ctx, newEvent(now)) })
+		b.ok(err)
+		require.False(t, again)
+		tries := 0
+		again, err = b.TryInTx(b.ctx, func(tx *repository.Store) error {
+			tries++
+			b.ok(tx.Outbox.Add(b.ctx, newEvent(now)))
+			return domain.Conflict("x", "no")
+		})
+		b.refuses(err, domain.KindConflict, "x")
+		require.True(t, again)
+		require.Equal(t, 1, tries)
+		require.Equal(t, 1, b.count("outbox"))
+		if b.Embedded() {
+			return // its commits cannot be made to fail from here
+		}
+		b.ok(b.exec(`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = NEW.name; END $$`))
+		b.ok(b.exec(`CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON categories DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()`))
+		for code, want := range map[string]bool{"40P01": true, "55P03": true, "08006": false, "57P01": false} {
+			again, err := b.TryInTx(b.ctx, func(tx *repository.Store) error { return tx.Categories.Create(b.ctx, domain.NewCategory(code, now)) })
+			require.True(t, isKind(err, domain.KindUnavailable), code)
+			require.Equal(t, want, again, code)
+		}
+	})
+}
+
+// TestStore_TryInTx_waitsBriefly: whoever holds what is needed for longer keeps nobody, and nothing is tried twice.
+func TestStore_TryInTx_waitsBriefly(t *testing.T) {
+	onPostgres(t, func(t *testing.T, b *base) {
+		p := b.product("x", b.category("Phones"), 0)
+		b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
+			_, err := tx.Products.Lock(b.ctx, p.ID)
+			b.ok(err)
+			tries := 0
+			again, err := b.TryInTx(b.ctx, func(tx *repository.Store) error {
+				tries++
+				_, err := tx.Products.LockAll(b.ctx, []uuid.UUID{p.ID, domain.NewID()})
+				return err
+			})
+			require.True(t, isKind(err, domain.KindUnavailable), err)
+			require.True(t, again)
+			require.Equal(t, 1, tries)
+			return nil
+		}))
 	})
 }
 

@@ -204,24 +204,25 @@ func (s *Orders) move(ctx context.Context, tx *repository.Store, batch []*call[m
 	var steps []domain.OrderStep
 	for _, c := range taken {
 		m := &c.in
-		if m.movement == nil {
-			m.order.Item = *shown[m.order.ProductID]
-		} else {
-			product, exists := held[m.order.ProductID]
-			if !exists {
-				c.refused = repository.ProductNotFound(m.order.ProductID)
-				continue
-			}
+		product, exists := held[m.order.ProductID]
+		if !exists {
+			product, exists = shown[m.order.ProductID]
+		}
+		if !exists {
+			c.refused = repository.ProductNotFound(m.order.ProductID)
+			continue
+		}
+		if m.movement != nil {
 			before := *product
 			if c.refused = product.Move(m.movement); c.refused != nil {
 				continue
 			}
-			m.order.Item = *product
 			movements = append(movements, *m.movement)
 			if err := warn(tracing.Within(ctx, c.ctx), tx, before, *product, now); err != nil {
 				return err
 			}
 		}
+		m.order.Item = *product
 		steps = append(steps, domain.NewOrderStep(m.order, &m.from, m.actor.ID, now))
 		note(tx, m.actor, domain.AuditOrderMoved, "order", m.id.String(), domain.AuditDetails{"from": m.from, "to": m.to}, now)
 	}
