@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -299,6 +301,50 @@ func TestServe_optionsOfTheServer(t *testing.T) {
 	require.Contains(t, string(said), "HTTP/1.1 404 ")
 	require.Contains(t, string(said), "X-Request-Id: ")
 	require.Contains(t, string(said), `{"errors":{"request":[`)
+}
+
+// TestServe_stop ends a server in the middle of a request: it takes no more, and says so, but answers that one.
+func TestServe_stop(t *testing.T) {
+	t.Parallel()
+	address := freeAddress(t)
+	p := start(t, t.TempDir(), "ADMIN_PASSWORD="+adminPassword, "METRICS_ADDR="+address)
+	access := p.login("admin@example.com", adminPassword)
+	readiness := func() int {
+		answer, err := http.Get("http://" + address + "/readyz")
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	require.Equal(t, http.StatusOK, readiness())
+	server := strings.TrimPrefix(p.url, "http://")
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	const body = `{"name": "Tools"}`
+	_, err = fmt.Fprintf(conn, "POST /products/categories HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", access, len(body))
+	require.NoError(t, err)
+	said := bufio.NewReader(conn)
+	line, err := said.ReadString('\n')
+	require.NoError(t, err)
+	require.Contains(t, line, "100 Continue", "the request is under way")
+
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Eventually(t, func() bool { return readiness() == http.StatusServiceUnavailable }, 15*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool {
+		more, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
+		if err == nil {
+			_ = more.Close()
+		}
+		return err != nil
+	}, 15*time.Second, 10*time.Millisecond)
+	_, err = io.WriteString(conn, body)
+	require.NoError(t, err)
+	rest, err := io.ReadAll(said)
+	require.NoError(t, err)
+	require.Contains(t, string(rest), "HTTP/1.1 201 Created")
+	p.stopped = true
+	require.NoError(t, p.cmd.Wait())
 }
 
 // TestHealthcheck asks a server that runs, and none.

@@ -92,6 +92,12 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	}
 	var stopping atomic.Bool
 	auth := service.NewAuth(store, tokens, vault, hasher, settings, now)
+	ready := func(ctx context.Context) error {
+		if stopping.Load() {
+			return errors.New("the server is stopping")
+		}
+		return errors.Join(store.Ping(ctx), mail.ready(ctx))
+	}
 	handler, err := httpapi.New(httpapi.Services{
 		Auth:       auth,
 		Users:      service.NewUsers(store, c.InvitationTTL, now),
@@ -103,13 +109,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		Audit:      service.NewAudit(store, now),
 	}, httpapi.Config{
 		ImagesBaseURL: c.ImagesBaseURL, CORSOrigins: c.CORSOrigins, TrustedProxies: c.TrustedProxies, AuthRateLimit: c.AuthRateLimit, UserRateLimit: c.UserRateLimit,
-		Ready: []func(context.Context) error{store.Ping, mail.ready, func(context.Context) error {
-			if stopping.Load() {
-				return errors.New("the server is stopping")
-			}
-			return nil
-		}},
-		Observe: metrics.observe, Tracer: tracer, Now: now, Log: log,
+		Ready: []func(context.Context) error{ready}, Observe: metrics.observe, Tracer: tracer, Now: now, Log: log,
 	})
 	if err != nil {
 		return err
@@ -141,7 +141,7 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		})
 	})
 	if c.MetricsAddr != "" {
-		if err := daemon.Watch(background, c.MetricsAddr, metrics.registry, store.Ping, log); err != nil {
+		if err := daemon.Watch(background, c.MetricsAddr, metrics.registry, ready, log); err != nil {
 			return err
 		}
 	}
