@@ -50,14 +50,14 @@ func (h auditHandlers) list(c *gin.Context) error {
 		From:   parse(q, "from", parseTime("from")),
 		To:     parse(q, "to", parseTime("to")),
 	}
-	entries, total, err := h.audit.List(c.Request.Context(), actorOf(c), f, q.faults)
+	entries, extent, err := h.audit.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
 	}
 	c.PureJSON(http.StatusOK, struct {
 		Audit []auditBody `json:"audit"`
 		pageBody
-	}{convert(entries, newAuditBody), newPageBody(f.Page, total)})
+	}{convert(entries, newAuditBody), newPageBody(f.Page, extent)})
 	return nil
 }
 

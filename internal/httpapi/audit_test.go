@@ -34,7 +34,7 @@ func (s *server) entries(n int) []entry {
 	page := domain.Page{Number: 1, Size: 10000, Sort: domain.Sort{Field: "createdAt"}}
 	lines, total, err := s.store.Audit.List(s.t.Context(), domain.AuditFilter{Page: page})
 	require.NoError(s.t, err)
-	require.Len(s.t, lines, int(total))
+	require.Len(s.t, lines, int(total.Total))
 	told := []entry{}
 	for i, l := range lines {
 		require.EqualValues(s.t, i+1, l.Seq)
@@ -697,6 +697,8 @@ func TestAudit_list(t *testing.T) {
 		list := func(query string, want ...int) j {
 			s.t.Helper()
 			body := admin.get("/audit" + query).wants(http.StatusOK).json()
+			require.Equal(s.t, body["page"].(float64)*body["pageSize"].(float64) < body["totalItems"].(float64), body["nextCursor"] != nil, query)
+			delete(body, "nextCursor")
 			require.ElementsMatch(s.t, []string{"audit", "page", "pageSize", "totalItems", "totalPages"}, slices.Collect(maps.Keys(body)))
 			expected := []any{}
 			for _, seq := range want {

@@ -28,14 +28,20 @@ func optionalStamp(t *time.Time) *stamp {
 
 // pageBody is the end of every list.
 type pageBody struct {
-	Page       int   `json:"page"`
-	PageSize   int   `json:"pageSize"`
-	TotalItems int64 `json:"totalItems"`
-	TotalPages int64 `json:"totalPages"`
+	Page              int    `json:"page"`
+	PageSize          int    `json:"pageSize"`
+	TotalItems        int64  `json:"totalItems"`
+	TotalIsLowerBound bool   `json:"totalIsLowerBound,omitempty"`
+	TotalPages        int64  `json:"totalPages"`
+	NextCursor        string `json:"nextCursor,omitempty"`
 }
 
-func newPageBody(p domain.Page, total int64) pageBody {
-	return pageBody{Page: p.Number, PageSize: p.Size, TotalItems: total, TotalPages: domain.Pages(total, p.Size)}
+func newPageBody(p domain.Page, e domain.Extent) pageBody {
+	body := pageBody{Page: p.Number, PageSize: p.Size, TotalItems: e.Total, TotalIsLowerBound: e.AtLeast, TotalPages: domain.Pages(e.Total, p.Size)}
+	if e.Next != nil {
+		body.NextCursor = e.Next.String()
+	}
+	return body
 }
 
 // convert makes a list's bodies; an empty list is [], never null.

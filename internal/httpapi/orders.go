@@ -61,7 +61,7 @@ func (h orderHandlers) list(c *gin.Context) error {
 	}
 	f := orderFilter(q)
 	f.Page = q.page("createdAt", "updatedAt", "client", "quantity", "state")
-	orders, total, err := h.orders.List(c.Request.Context(), actorOf(c), f, q.faults)
+	orders, extent, err := h.orders.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (h orderHandlers) list(c *gin.Context) error {
 		pageBody
 	}{
 		convert(orders, func(o domain.Order) orderBody[itemBody] { return newOrderBody(o, h.pictures.itemBody) }),
-		newPageBody(f.Page, total),
+		newPageBody(f.Page, extent),
 	})
 	return nil
 }

@@ -51,14 +51,14 @@ func (h productHandlers) list(c *gin.Context) error {
 	}
 	f := productFilter(q)
 	f.Page = q.page("name", "quantity", "category", "createdAt", "updatedAt")
-	products, total, err := h.products.List(c.Request.Context(), actorOf(c), f, q.faults)
+	products, extent, err := h.products.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
 	}
 	c.PureJSON(http.StatusOK, struct {
 		Products []productBody `json:"products"`
 		pageBody
-	}{convert(products, h.pictures.productBody), newPageBody(f.Page, total)})
+	}{convert(products, h.pictures.productBody), newPageBody(f.Page, extent)})
 	return nil
 }
 
@@ -257,13 +257,13 @@ func (h productHandlers) movements(c *gin.Context) error {
 		return err
 	}
 	page := q.page("createdAt")
-	movements, total, err := h.products.Movements(c.Request.Context(), actorOf(c), id, page, q.faults)
+	movements, extent, err := h.products.Movements(c.Request.Context(), actorOf(c), id, page, q.faults)
 	if err != nil {
 		return err
 	}
 	c.PureJSON(http.StatusOK, struct {
 		Movements []movementBody `json:"movements"`
 		pageBody
-	}{convert(movements, newMovementBody), newPageBody(page, total)})
+	}{convert(movements, newMovementBody), newPageBody(page, extent)})
 	return nil
 }

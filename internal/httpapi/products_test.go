@@ -693,8 +693,12 @@ func (l listCheck) run(t *testing.T, c *client) {
 		}
 		return ids
 	}
+	next := "" // of the page read last
 	page := func(query string) (ids []string, rest j) {
 		body := c.get(l.path + query).wants(http.StatusOK).json()
+		next, _ = body["nextCursor"].(string)
+		require.Equal(t, body["page"].(float64)*body["pageSize"].(float64) < body["totalItems"].(float64), next != "", query)
+		delete(body, "nextCursor")
 		ids = []string{}
 		for _, thing := range body[l.things].([]any) {
 			ids = append(ids, thing.(j)["id"].(string))
@@ -716,9 +720,42 @@ func (l listCheck) run(t *testing.T, c *client) {
 				ids = append(ids, more...)
 			}
 			require.Equal(t, want(sort), ids, sort)
+			ids, _ = page("pageSize=7&after=&sort=" + sort)
+			for number := 2; next != ""; number++ {
+				more, r := page("pageSize=7&sort=" + sort + "&after=" + next)
+				require.Equal(t, rest(number, 7), r, sort)
+				ids = append(ids, more...)
+			}
+			require.Equal(t, want(sort), ids, "%s by cursors", sort)
 		}
 	}
 	newest := want("-createdAt")
+	_, _ = page("pageSize=1")
+	cursor := next
+	ids, r := page("pageSize=2&after=" + cursor)
+	require.Equal(t, newest[1:3], ids, "the size may change on the way")
+	require.Equal(t, rest(2, 2), r)
+	const notOurs = "The after is not a nextCursor of this list"
+	encoded := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
+	own, err := base64.RawURLEncoding.DecodeString(cursor)
+	require.NoError(t, err)
+	for query, says := range map[string]string{
+		"after=x": notOurs, "after=%00": notOurs, "after=" + cursor + "=": notOurs, "after=" + cursor[1:]: notOurs, "after=" + cursor[:20]: notOurs, "after=" + encoded("null"): notOurs,
+		"after=" + encoded(`{"s":"-createdAt","i":"`+newest[0]+`","p":2}`):                           notOurs,
+		"after=" + encoded(`{"s":"-createdAt","t":"x","i":"`+newest[0]+`","p":2}`):                   notOurs,
+		"after=" + encoded(`{"s":"-createdAt","n":"x","i":"`+newest[0]+`","p":2}`):                   notOurs,
+		"after=" + encoded(strings.Replace(string(own), `"p":2`, `"p":0`, 1)):                        notOurs,
+		"after=" + encoded(strings.Replace(string(own), `"p":2`, `"p":2,"t":"x"`, 1)):                notOurs,
+		"after=" + encoded(strings.Replace(string(own), `"i":"`, `"i":"x`, 1)):                       notOurs,
+		"after=" + cursor + "&after=" + cursor:                                                       "The after must stand once",
+		"after=" + strings.Repeat("x", 4097):                                                         "The after must be at most 4096 characters long",
+		"sort=createdAt&after=" + cursor:                                                             "The after was given for the sort '-createdAt', not for 'createdAt'",
+		"sort=updatedAt&after=" + encoded(strings.Replace(string(own), "-createdAt", "-x\x00y'", 1)): notOurs,
+	} {
+		require.Equal(t, j{"errors": j{"after": []any{says}}}, c.get(l.path+query).wants(http.StatusBadRequest).json(), query)
+	}
+	const notBoth = "Either the page or the after must be given, not both"
+	require.Equal(t, j{"errors": j{"page": []any{notBoth}, "after": []any{notBoth}}}, c.get(l.path+"page=2&after="+cursor).wants(http.StatusBadRequest).json())
 	for query, w := range map[string]struct {
 		ids          []string
 		number, size int

@@ -17,6 +17,9 @@ import (
 // maxPage keeps page numbers within what every client and database can count.
 const maxPage = 1<<31 - 1
 
+// maxCursor is the longest cursor that a list gives: a name of 200 characters of four bytes, each of which takes up to six in JSON, in base64.
+const maxCursor = 4096
+
 // query reads the parameters of a list and gathers their faults.
 type query struct {
 	values url.Values
@@ -78,7 +81,7 @@ func (q *query) positive(name string, fallback, most int, message string) int {
 	return n
 }
 
-// page reads `page`, `pageSize` and `sort`, which must be one of the fields.
+// page reads `page` or `after`, `pageSize` and `sort`, which must be one of the fields.
 func (q *query) page(fields ...string) domain.Page {
 	p := domain.Page{
 		Number: q.positive("page", 1, maxPage, "The page must be a positive integer"),
@@ -92,7 +95,34 @@ func (q *query) page(fields ...string) domain.Page {
 		}
 		p.Sort = domain.Sort{Field: field, Desc: desc}
 	}
+	if q.values.Get("after") != "" {
+		p.After = q.after(p.Sort)
+	}
+	if p.After != nil {
+		p.Number = p.After.Page
+	}
 	return p
+}
+
+// after reads where a list goes on.
+func (q *query) after(sort domain.Sort) *domain.Cursor {
+	given := q.values["after"]
+	switch {
+	case q.values.Has("page"):
+		q.faults.Add("page", "Either the page or the after must be given, not both")
+		q.faults.Add("after", "Either the page or the after must be given, not both")
+	case len(given) > 1:
+		q.faults.Add("after", "The after must stand once")
+	case len(given[0]) > maxCursor:
+		q.faults.Add("after", "The after must be at most %d characters long", maxCursor)
+	case !q.faults.Has("sort"): // which it must fit
+		cursor, err := domain.ParseCursor(given[0], sort)
+		if err == nil {
+			return &cursor
+		}
+		_ = q.faults.Merge(err)
+	}
+	return nil
 }
 
 // parse reads a parameter by a rule of the domain and notes its refusal.

@@ -62,14 +62,14 @@ func (h userHandlers) list(c *gin.Context) error {
 		Role:   parse(q, "role", domain.ParseRole),
 		Status: parse(q, "status", domain.ParseUserStatus),
 	}
-	users, total, err := h.users.List(c.Request.Context(), actorOf(c), f, q.faults)
+	users, extent, err := h.users.List(c.Request.Context(), actorOf(c), f, q.faults)
 	if err != nil {
 		return err
 	}
 	c.PureJSON(http.StatusOK, struct {
 		Users []userBody `json:"users"`
 		pageBody
-	}{convert(users, newUserBody), newPageBody(f.Page, total)})
+	}{convert(users, newUserBody), newPageBody(f.Page, extent)})
 	return nil
 }
 

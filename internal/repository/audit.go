@@ -71,31 +71,35 @@ var auditColumns = columns[domain.AuditEntry]{
 	col("hash", "text", func(e domain.AuditEntry) string { return e.Hash }),
 }
 
-var auditSorts = map[string]string{"createdAt": "a.seq"}
+var auditListing = listing[domain.AuditEntry]{
+	table: "audit_log a", id: "a.id", joins: " LEFT JOIN users u ON u.id = a.user_id", selection: "a.*, u.username",
+	sorts: map[string]sorting[domain.AuditEntry]{"createdAt": {"a.seq", func(e domain.AuditEntry) any { return e.Seq }}},
+	idOf:  func(e domain.AuditEntry) uuid.UUID { return e.ID },
+}
 
-// List gives one page of the log and how many lines the filter leaves.
-func (t *Audit) List(ctx context.Context, f domain.AuditFilter) ([]domain.AuditEntry, int64, error) {
-	q := t.reader(ctx).Table("audit_log a").Joins("LEFT JOIN users u ON u.id = a.user_id").Where("1 = 1")
+// List gives one page of the log and how much the filter leaves beside it.
+func (t *Audit) List(ctx context.Context, f domain.AuditFilter) ([]domain.AuditEntry, domain.Extent, error) {
+	where := newPiece("1 = 1")
 	if f.User != (domain.AuditFilter{}).User {
-		q = q.Where("a.user_id = ?", f.User)
+		where = all(where, newPiece("a.user_id = ?", f.User))
 	}
 	if f.Action != "" {
-		q = q.Where("a.action = ?", f.Action)
+		where = all(where, newPiece("a.action = ?", f.Action))
 	}
 	if f.Target != "" {
-		q = q.Where("a.target = ?", f.Target)
+		where = all(where, newPiece("a.target = ?", f.Target))
 	}
 	if f.From != nil {
-		q = q.Where("a.created_at >= ?", f.From)
+		where = all(where, newPiece("a.created_at >= ?", *f.From))
 	}
 	if f.To != nil {
-		q = q.Where("a.created_at < ?", f.To)
+		where = all(where, newPiece("a.created_at < ?", *f.To))
 	}
-	entries, total, err := list[domain.AuditEntry](q, "a.*, u.username", f.Page, auditSorts, "a.id")
+	entries, extent, err := auditListing.read(t.reader(ctx), wanted{Page: f.Page, where: where})
 	if err != nil {
-		return nil, 0, fail("list audit log", err)
+		return nil, domain.Extent{}, fail("list audit log", err)
 	}
-	return entries, total, nil
+	return entries, extent, nil
 }
 
 // verifyBatch is how many lines are read at once.

@@ -133,7 +133,7 @@ func TestSnapshot_everyTable(t *testing.T) {
 	for _, make := range fresh {
 		b := newBase(t, make(t))
 		query := [2]string{
-			"SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('goose_db_version', 'sqlite_sequence')",
+			`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT IN ('goose_db_version', 'sqlite_sequence') AND name NOT LIKE '%\_texts\_%' ESCAPE '\'`,
 			`SELECT m.name || ' ' || f."table" FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f`,
 		}
 		if !b.Embedded() {
@@ -169,7 +169,7 @@ func TestRestoration(t *testing.T) {
 		to := from.load(url, from.snapshot().SchemaVersion, before)
 		require.Equal(t, before, to.dump())
 		for _, table := range repository.LeftOut() {
-			if !strings.HasSuffix(table, "_counts") { // which the restored rows have made
+			if !strings.HasSuffix(table, "_counts") && !strings.HasSuffix(table, "_texts") { // which the restored rows have made
 				require.Zero(t, to.count(table), table)
 			}
 		}

@@ -37,12 +37,12 @@ var columnKinds = map[string]columnKind{
 	"text": kindText, "uuid": kindText, "bigint": kindInteger, "integer": kindInteger, "timestamp with time zone": kindTime, "boolean": kindBoolean,
 }
 
-// catalogueQueries ask for columns and for references.
+// catalogueQueries ask for columns and for references, on SQLite without the tables that an index for searches consists of.
 var catalogueQueries = map[bool][2]string{
 	true: {
 		`SELECT t.name AS table_name, c.name AS column_name, c.type AS type_name, c.pk AS key_place
-			FROM sqlite_master t JOIN pragma_table_info(t.name) c
-			WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.name <> 'goose_db_version' ORDER BY t.name, c.cid`,
+			FROM pragma_table_list t JOIN pragma_table_info(t.name) c
+			WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND t.name <> 'goose_db_version' ORDER BY t.name, c.cid`,
 		`SELECT t.name AS table_name, f."table" AS column_name
 			FROM sqlite_master t JOIN pragma_foreign_key_list(t.name) f WHERE t.type = 'table'`,
 	},

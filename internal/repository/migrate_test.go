@@ -23,7 +23,8 @@ func (b *base) schema() []string {
 				FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> 'goose_db_version'::regclass
 			UNION ALL SELECT 'index ' || indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'goose_db_version'
 			UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
-			UNION ALL SELECT 'function ' || pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace`
+			UNION ALL SELECT 'function ' || pg_get_functiondef(oid) FROM pg_proc f WHERE pronamespace = 'public'::regnamespace
+				AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = f.oid AND d.deptype = 'e') -- an extension's`
 	}
 	found := b.strings(query)
 	slices.Sort(found)

@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -75,45 +76,137 @@ func byOrderID(db *gorm.DB, id uuid.UUID) (domain.Order, error) {
 	return row.order(), nil
 }
 
-var orderSorts = map[string]string{
-	"createdAt": "o.created_at", "updatedAt": "o.updated_at", "client": "o.client_key", "quantity": "o.quantity", "state": "o.state",
+var orderListing = listing[orderRow]{
+	table: "orders o", id: "o.id", joins: " JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id", selection: selectOrder,
+	sorts: map[string]sorting[orderRow]{
+		"createdAt": {"o.created_at", func(r orderRow) any { return r.Order.CreatedAt }},
+		"updatedAt": {"o.updated_at", func(r orderRow) any { return r.Order.UpdatedAt }},
+		"client":    {"o.client_key", func(r orderRow) any { return domain.Fold(r.Client) }},
+		"quantity":  {"o.quantity", func(r orderRow) any { return r.Order.Quantity }},
+		"state":     {"o.state", func(r orderRow) any { return string(r.State) }},
+	},
+	idOf: func(r orderRow) uuid.UUID { return r.Order.ID },
 }
 
-// List gives one page of orders with their products, and how many there are in all.
-func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order, int64, error) {
-	rows, total, err := list[orderRow](t.matching(ctx, f, "o.state"), selectOrder, f.Page, orderSorts, "o.id")
+// List gives one page of orders with their products, and how much there is beside it.
+func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order, domain.Extent, error) {
+	rows, extent, err := t.list(t.reader(ctx), f)
 	if err != nil {
-		return nil, 0, fail("list orders", err)
+		return nil, domain.Extent{}, fail("list orders", err)
 	}
-	return ordersOf(rows), total, nil
+	return ordersOf(rows), extent, nil
+}
+
+func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]orderRow, domain.Extent, error) {
+	var state piece
+	if f.State != "" {
+		state = newPiece("o.state = ?", f.State)
+	}
+	w := wanted{Page: f.Page, where: orderWhere(f, state)}
+	s := orderListing.sorts[f.Page.Sort.Field]
+	byFilter := newPiece("SELECT o.id, "+s.column+" AS v FROM orders o WHERE "+w.where.sql, w.where.args...)
+	switch {
+	case f.Search != "":
+		indexed, err := hasPieces(db, domain.Fold(f.Search))
+		if err != nil {
+			return nil, domain.Extent{}, err
+		}
+		w.few, w.valued = byFilter, true
+		if !indexed {
+			break
+		}
+		w.few, w.valued = foundOrders(db, f, state), f.Page.Sort.Field == "createdAt"
+		if f.Category == "" {
+			break
+		}
+		many, err := plenty(db, foundOrders(db, domain.OrderFilter{Search: f.Search}, piece{}))
+		if err != nil {
+			return nil, domain.Extent{}, err
+		}
+		if many { // fewer are in the category
+			w.few, w.valued = ordersIn(db, f.Category, s.column, orderWhere(domain.OrderFilter{Search: f.Search}, state)), true
+		}
+	case f.Category != "":
+		w.few, w.valued = ordersIn(db, f.Category, s.column, orderWhere(domain.OrderFilter{}, state)), true
+	default:
+		var counts piece
+		if f.State != "" {
+			counts = newPiece("state = ?", f.State)
+		}
+		var counted int64
+		if err := db.Raw("SELECT COALESCE(SUM(n), 0) FROM order_counts"+counts.clause(), counts.args...).Scan(&counted).Error; err != nil {
+			return nil, domain.Extent{}, err
+		}
+		w.known = &counted
+		if f.State != "" && f.Page.Sort.Field != "createdAt" && f.Page.Sort.Field != "state" { // which have an index of their own within a state
+			w.few, w.valued = byFilter, true
+		}
+	}
+	return orderListing.read(db, w)
+}
+
+// orderWhere is what a filter asks of an order o. What it asks of the product is asked for each order by itself, so that no plan begins with all products.
+func orderWhere(f domain.OrderFilter, state piece) piece {
+	conditions := []piece{newPiece("o.deleted_at IS NULL"), state}
+	if f.Search != "" {
+		like := contains(f.Search)
+		conditions = append(conditions, newPiece(`(o.search_key LIKE ? ESCAPE '\' OR (SELECT p.name_key FROM products p WHERE p.id = o.product_id) LIKE ? ESCAPE '\')`, like, like))
+	}
+	if f.Category != "" {
+		conditions = append(conditions, inCategory("(SELECT p.category_id FROM products p WHERE p.id = o.product_id)", f.Category))
+	}
+	return all(conditions...)
+}
+
+// foundOrders selects the orders that have the text, and then those whose product has it in its name, by the index of its pieces, with when they were made.
+func foundOrders(db *gorm.DB, f domain.OrderFilter, state piece) piece {
+	like := contains(f.Search)
+	where := orderWhere(domain.OrderFilter{Category: f.Category}, state)
+	byText := newPiece(`o.search_key LIKE ? ESCAPE '\'`, like)
+	byName := newPiece(`o.search_key NOT LIKE ? ESCAPE '\'`, like)
+	if db.Name() == sqliteName {
+		byText, byName = all(byText, where), all(newPiece(`p.name_key LIKE ? ESCAPE '\'`, like), byName, where)
+		return newPiece("SELECT o.id, o.created_at AS v FROM order_texts(?) s CROSS JOIN orders o ON o.rowid = s.rowid WHERE "+byText.sql+
+			" UNION ALL SELECT o.id, o.created_at FROM product_texts(?) s CROSS JOIN products p ON p.rowid = s.rowid CROSS JOIN orders o ON o.product_id = p.id WHERE "+byName.sql,
+			slices.Concat([]any{phrase(f.Search)}, byText.args, []any{phrase(f.Search)}, byName.args)...)
+	}
+	texts := newPiece(`s.text LIKE ? ESCAPE '\'`, like)
+	if state.sql != "" || f.Category != "" {
+		texts = all(texts, newPiece("(SELECT "+where.sql+" FROM orders o WHERE o.id = s.order_id)", where.args...))
+	}
+	byName = all(where, byName)
+	return newPiece("SELECT s.order_id AS id, s.created_at AS v FROM order_texts s WHERE "+texts.sql+
+		` UNION ALL SELECT o.id, o.created_at FROM (SELECT s.product_id FROM product_texts s WHERE s.text LIKE ? ESCAPE '\' AND split_part(s.text, E'\n', 1) LIKE ? ESCAPE '\' OFFSET 0) s
+			CROSS JOIN LATERAL (SELECT o.id, o.created_at FROM orders o WHERE o.product_id = s.product_id AND `+byName.sql+" OFFSET 0) o",
+		slices.Concat(texts.args, []any{like, like}, byName.args)...)
+}
+
+// ordersIn selects the orders of a category's products, deleted ones too, for which the condition holds, with a column.
+func ordersIn(db *gorm.DB, category, column string, where piece) piece {
+	in := inCategory("category_id", category)
+	products := "SELECT id FROM products WHERE deleted_at IS NULL AND " + in.sql + " UNION ALL SELECT id FROM products WHERE deleted_at IS NOT NULL AND " + in.sql
+	args := slices.Concat(in.args, in.args, where.args)
+	if db.Name() == sqliteName {
+		return newPiece("SELECT o.id, "+column+" AS v FROM ("+products+") p CROSS JOIN orders o ON o.product_id = p.id WHERE "+where.sql, args...)
+	}
+	return newPiece("SELECT o.id, o.v FROM ("+products+") of CROSS JOIN LATERAL (SELECT o.id, "+column+" AS v FROM orders o WHERE o.product_id = of.id AND "+where.sql+" OFFSET 0) o", args...)
 }
 
 // After gives up to n of the orders that the filter leaves, by id, beginning behind the one named; uuid.Nil is before all. What it costs does not
 // rise with what came before.
 func (t Orders) After(ctx context.Context, f domain.OrderFilter, last uuid.UUID, n int) ([]domain.Order, error) {
 	var rows []orderRow
-	err := t.matching(ctx, f, byIDAlone(t.read, "o.state")).Select(selectOrder).Where("o.id > ?", last).Order("o.id").Limit(n).Scan(&rows).Error
+	db := t.reader(ctx)
+	var state piece
+	if f.State != "" {
+		state = newPiece(byIDAlone(db, "o.state")+" = ?", f.State)
+	}
+	where := orderWhere(f, state)
+	err := db.Raw("SELECT "+selectOrder+" FROM orders o"+orderListing.joins+" WHERE "+where.sql+" AND o.id > ? ORDER BY o.id LIMIT ?", append(where.args, last, n)...).Scan(&rows).Error
 	if err != nil {
 		return nil, fail("read orders", err)
 	}
 	return ordersOf(rows), nil
-}
-
-// matching narrows the table, with the products, to what the filter leaves.
-func (t Orders) matching(ctx context.Context, f domain.OrderFilter, state string) *gorm.DB {
-	q := t.reader(ctx).Table("orders o").Joins("JOIN products p ON p.id = o.product_id").
-		Joins("JOIN categories c ON c.id = p.category_id").Where("o.deleted_at IS NULL")
-	if f.Search != "" {
-		like := contains(f.Search)
-		q = q.Where(`(o.search_key LIKE ? ESCAPE '\' OR p.name_key LIKE ? ESCAPE '\')`, like, like)
-	}
-	if f.Category != "" {
-		q = q.Where("c.name_key = ? AND c.deleted_at IS NULL", domain.Fold(f.Category))
-	}
-	if f.State != "" {
-		q = q.Where(state+" = ?", f.State)
-	}
-	return q
 }
 
 func ordersOf(rows []orderRow) []domain.Order {

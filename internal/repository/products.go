@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -109,47 +110,198 @@ func byProductID(db *gorm.DB, id uuid.UUID) (domain.Product, error) {
 	return p, nil
 }
 
-var productSorts = map[string]string{
-	"name": "p.name_key", "quantity": "p.quantity", "category": "c.name_key", "createdAt": "p.created_at", "updatedAt": "p.updated_at",
+var productListing = listing[domain.Product]{
+	table: "products p", id: "p.id", joins: " JOIN categories c ON c.id = p.category_id", selection: selectProduct,
+	sorts: map[string]sorting[domain.Product]{
+		"name":      {"p.name_key", func(p domain.Product) any { return domain.Fold(p.Name) }},
+		"quantity":  {"p.quantity", func(p domain.Product) any { return p.Quantity }},
+		"category":  {"c.name_key", func(p domain.Product) any { return domain.Fold(p.CategoryName) }},
+		"createdAt": {"p.created_at", func(p domain.Product) any { return p.CreatedAt }},
+		"updatedAt": {"p.updated_at", func(p domain.Product) any { return p.UpdatedAt }},
+	},
+	idOf: func(p domain.Product) uuid.UUID { return p.ID },
 }
 
-// List gives one page of products and how many there are in all. It returns KindInvalid on `category` for an unknown one.
-func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, int64, error) {
-	products, total, err := list[domain.Product](t.matching(ctx, f, "p.category_id"), selectProduct, f.Page, productSorts, "p.id")
+// List gives one page of products and how much there is beside it.
+func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
+	products, extent, err := t.list(t.reader(ctx), f)
 	if err != nil {
-		return nil, 0, fail("list products", err)
+		return nil, domain.Extent{}, fail("list products", err)
 	}
-	return products, total, nil
+	return products, extent, nil
+}
+
+func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
+	filter := productsOf(f)
+	w := wanted{Page: f.Page, where: all(newPiece("p.deleted_at IS NULL"), filter, textOf(f))}
+	counted, err := t.counted(db, f.Category)
+	if err != nil {
+		return nil, domain.Extent{}, err
+	}
+	switch {
+	case f.Search == "" && f.Low == nil:
+		w.known = &counted
+		switch f.Page.Sort.Field {
+		case "category":
+			return t.byCategory(db, w, f.Category)
+		case "quantity", "updatedAt": // within a category the others have an index of their own
+			if f.Category != "" {
+				w.few, w.valued = productsBy(w, productListing.table, productListing.id)
+			}
+		}
+	case f.Search == "", f.Low != nil && *f.Low:
+		w.few, w.valued = productsBy(w, productListing.table, productListing.id)
+	default:
+		if w.few, w.valued, err = t.found(db, f, w, counted); err != nil {
+			return nil, domain.Extent{}, err
+		}
+	}
+	return productListing.read(db, w)
+}
+
+// productsBy selects what matches from products p, and what stands beside it.
+func productsBy(w wanted, from, id string) (few piece, valued bool) {
+	s := productListing.sorts[w.Sort.Field]
+	if s.column == "" || s.column == "c.name_key" {
+		return newPiece("SELECT "+id+" AS id FROM "+from+" WHERE "+w.where.sql, w.where.args...), false
+	}
+	return newPiece("SELECT "+id+" AS id, "+s.column+" AS v FROM "+from+" WHERE "+w.where.sql, w.where.args...), true
+}
+
+// counted gives how many products there are, in a category or in all.
+func (t Products) counted(db *gorm.DB, category string) (n int64, err error) {
+	var where piece
+	if category != "" {
+		where = inCategory("category_id", category)
+	}
+	err = db.Raw("SELECT COALESCE(SUM(n), 0) FROM product_counts"+where.clause(), where.args...).Scan(&n).Error
+	return n, err
+}
+
+// found selects the products that have the text: by the index of its pieces if that helps, unless there are many in all and the category has few.
+func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted, inCategory int64) (few piece, valued bool, err error) {
+	indexed, err := hasPieces(db, domain.Fold(f.Search))
+	if err != nil || !indexed {
+		few, valued = productsBy(w, productListing.table, productListing.id)
+		return few, valued, err
+	}
+	if db.Name() == sqliteName {
+		few, valued = productsBy(w, "product_texts(?) s CROSS JOIN products p ON p.rowid = s.rowid", "p.id")
+		few.args = slices.Concat([]any{phrase(f.Search)}, few.args)
+		return few, valued, nil
+	}
+	where := newPiece(`s.text LIKE ? ESCAPE '\' AND NOT s.deleted`, contains(f.Search))
+	few = newPiece("SELECT s.product_id AS id, s.created_at AS v FROM product_texts s WHERE "+where.sql, where.args...)
+	valued = f.Page.Sort.Field == "createdAt"
+	filter := productsOf(f)
+	if filter.sql == "" {
+		return few, valued, nil
+	}
+	if f.Category != "" && inCategory <= kept {
+		many, err := plenty(db, few)
+		if err != nil {
+			return piece{}, false, err
+		}
+		if many {
+			few, valued = productsBy(w, productListing.table, productListing.id)
+			return few, valued, nil
+		}
+	}
+	return newPiece(few.sql+" AND (SELECT "+filter.sql+" FROM products p WHERE p.id = s.product_id)", slices.Concat(few.args, filter.args)...), valued, nil
+}
+
+// byCategory lists by the categories' names, each with its products by id: which categories a page begins and ends in is known from their counts.
+func (t Products) byCategory(db *gorm.DB, w wanted, category string) ([]domain.Product, domain.Extent, error) {
+	s, after := productListing.sorts["category"], w.After
+	where := newPiece("k.n > 0 AND c.deleted_at IS NULL")
+	if category != "" {
+		where = all(where, newPiece("c.name_key = ?", domain.Fold(category)))
+	}
+	var shelves []struct {
+		ID      uuid.UUID
+		NameKey string
+		N       int64
+	}
+	direction, comes := "ASC", ">"
+	if w.Sort.Desc {
+		direction, comes = "DESC", "<"
+	}
+	if after != nil {
+		if _, isText := after.Value.(string); !isText {
+			return nil, domain.Extent{}, notACursor()
+		}
+		where = all(where, newPiece("c.name_key "+comes+"= ?", after.Value))
+	}
+	err := db.Raw("SELECT c.id, c.name_key, k.n FROM product_counts k JOIN categories c ON c.id = k.category_id WHERE "+where.sql+" ORDER BY c.name_key "+direction, where.args...).
+		Scan(&shelves).Error
+	if err != nil {
+		return nil, domain.Extent{}, err
+	}
+	var ids []uuid.UUID
+	skip := int64(w.offset())
+	for _, shelf := range shelves {
+		if skip >= shelf.N {
+			skip -= shelf.N
+			continue
+		}
+		where := newPiece("p.deleted_at IS NULL AND p.category_id = ?", shelf.ID)
+		if after != nil && shelf.NameKey == after.Value {
+			where = all(where, newPiece("p.id "+comes+" ?", after.ID))
+		}
+		found, err := productListing.ids(db, newPiece("SELECT p.id FROM products p WHERE "+where.sql+" ORDER BY p.id "+direction+" LIMIT ? OFFSET ?",
+			append(where.args, w.Size+1-len(ids), skip)...))
+		if err != nil {
+			return nil, domain.Extent{}, err
+		}
+		if ids, skip = append(ids, found...), 0; len(ids) > w.Size {
+			break
+		}
+	}
+	return productListing.named(db, s, w, domain.Extent{Total: *w.known}, ids)
+}
+
+// productsOf is what a filter asks of a product p, but for the text.
+func productsOf(f domain.ProductFilter) piece {
+	var conditions []piece
+	if f.Category != "" {
+		conditions = append(conditions, inCategory("p.category_id", f.Category))
+	}
+	switch {
+	case f.Low == nil:
+	case *f.Low:
+		conditions = append(conditions, newPiece("p.quantity <= p.reorder_level"))
+	default:
+		conditions = append(conditions, newPiece("(p.reorder_level IS NULL OR p.quantity > p.reorder_level)"))
+	}
+	return all(conditions...)
+}
+
+func textOf(f domain.ProductFilter) piece {
+	if f.Search == "" {
+		return piece{}
+	}
+	return newPiece(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
+}
+
+func inCategory(column, name string) piece {
+	return newPiece(column+" = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(name))
 }
 
 // After gives up to n of the products that the filter leaves, by id, beginning behind the one named; uuid.Nil is before all. What it costs does not
 // rise with what came before.
 func (t Products) After(ctx context.Context, f domain.ProductFilter, last uuid.UUID, n int) ([]domain.Product, error) {
 	var products []domain.Product
-	err := t.matching(ctx, f, byIDAlone(t.read, "p.category_id")).Select(selectProduct).Where("p.id > ?", last).Order("p.id").Limit(n).Scan(&products).Error
+	db := t.reader(ctx)
+	where := all(newPiece("p.deleted_at IS NULL"), productsOf(domain.ProductFilter{Low: f.Low}), textOf(f))
+	if f.Category != "" {
+		where = all(where, inCategory(byIDAlone(db, "p.category_id"), f.Category))
+	}
+	err := db.Raw("SELECT "+selectProduct+" FROM products p JOIN categories c ON c.id = p.category_id WHERE "+where.sql+" AND p.id > ? ORDER BY p.id LIMIT ?",
+		append(where.args, last, n)...).Scan(&products).Error
 	if err != nil {
 		return nil, fail("read products", err)
 	}
 	return products, nil
-}
-
-// matching narrows the table to what the filter leaves.
-func (t Products) matching(ctx context.Context, f domain.ProductFilter, categoryID string) *gorm.DB {
-	q := t.reader(ctx).Table("products p").Joins("JOIN categories c ON c.id = p.category_id").Where("p.deleted_at IS NULL")
-	if f.Search != "" {
-		q = q.Where(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
-	}
-	if f.Category != "" {
-		q = q.Where(categoryID+" = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(f.Category))
-	}
-	switch {
-	case f.Low == nil:
-	case *f.Low:
-		q = q.Where("p.quantity <= p.reorder_level")
-	default:
-		q = q.Where("(p.reorder_level IS NULL OR p.quantity > p.reorder_level)")
-	}
-	return q
 }
 
 // Create stores a product, whose stock must still be empty. It returns KindConflict on `sku` if another product has it.

@@ -96,7 +96,7 @@ func TestFold_alikeOnBothEngines(t *testing.T) {
 			for _, s := range pair {
 				found, total, err := b.Products.List(b.ctx, domain.ProductFilter{Page: first("name"), Search: s, Category: s})
 				b.ok(err)
-				require.EqualValues(t, 1, total, s)
+				require.EqualValues(t, 1, total.Total, s)
 				require.Equal(t, []domain.Product{p}, found)
 			}
 		}
@@ -173,7 +173,7 @@ func TestProducts_deletedAndUnknown(t *testing.T) {
 		}
 		listed, total, err := b.Products.List(b.ctx, domain.ProductFilter{Page: first("name")})
 		b.ok(err)
-		require.Zero(t, total)
+		require.Zero(t, total.Total)
 		require.Equal(t, []domain.Product{}, listed)
 		require.Equal(t, 1, b.count("products"), "the row is kept")
 		require.Zero(t, scan[int](b, "SELECT COUNT(image) FROM products"), "but not its picture")
@@ -211,7 +211,7 @@ func TestProducts_List(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				listed, total, err := b.Products.List(b.ctx, domain.ProductFilter{Page: first("name"), Search: c.search, Category: c.category})
 				require.NoError(t, err)
-				require.EqualValues(t, len(c.want), total)
+				require.EqualValues(t, len(c.want), total.Total)
 				require.NotNil(t, listed)
 				require.ElementsMatch(t, c.want, listed)
 			})
@@ -239,7 +239,7 @@ func TestProducts_sorts(t *testing.T) {
 			"category":  {two, three, one},
 			"createdAt": {one, two, three},
 			"updatedAt": {three, two, one},
-		}, func(p domain.Page) ([]domain.Product, int64, error) {
+		}, func(p domain.Page) ([]domain.Product, domain.Extent, error) {
 			return b.Products.List(b.ctx, domain.ProductFilter{Page: p})
 		})
 	})
@@ -264,7 +264,7 @@ func TestProducts_ofACategory(t *testing.T) {
 		}))
 		left, total, err := b.Products.List(b.ctx, domain.ProductFilter{Page: first("name")})
 		b.ok(err)
-		require.EqualValues(t, 1, total)
+		require.EqualValues(t, 1, total.Total)
 		require.Equal(t, []domain.Product{doll}, left)
 	})
 }
@@ -422,7 +422,7 @@ func (b *base) ledger(p domain.Product, want ...domain.Movement) {
 	stored, err := b.Products.ByID(b.ctx, p.ID)
 	b.ok(err)
 	require.Equal(b.t, sum, stored.Quantity)
-	sorts(b, map[string][]domain.Movement{"createdAt": all}, func(page domain.Page) ([]domain.Movement, int64, error) {
+	sorts(b, map[string][]domain.Movement{"createdAt": all}, func(page domain.Page) ([]domain.Movement, domain.Extent, error) {
 		return b.Stock.List(b.ctx, p.ID, page)
 	})
 }
@@ -460,7 +460,7 @@ func TestStock_List_ofAnUnknownProduct(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		none, total, err := b.Stock.List(b.ctx, uuid.Nil, first("createdAt"))
 		b.ok(err)
-		require.Zero(t, total)
+		require.Zero(t, total.Total)
 		require.Equal(t, []domain.Movement{}, none)
 	})
 }

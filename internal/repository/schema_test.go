@@ -20,7 +20,8 @@ var kinds = map[string]string{
 	"uuid": "text", "text": "text", "bigint": "integer", "timestamp with time zone": "time",
 }
 
-// TestSchema_sameOnBothEngines compares the catalogues: tables, columns, nullability, keys, references and indexes.
+// TestSchema_sameOnBothEngines compares the catalogues: tables, columns, nullability, keys, references and indexes. Only what is searched is kept in
+// each engine's own way, in the tables named ..._texts.
 func TestSchema_sameOnBothEngines(t *testing.T) {
 	t.Parallel()
 	sqlite, postgres := newBase(t, storetest.SQLiteURL(t)), newBase(t, storetest.PostgresURL(t))
@@ -59,6 +60,8 @@ func TestSchema_sameOnBothEngines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, b := sqlite.strings(query[0]), postgres.strings(query[1])
+			isText := func(line string) bool { return strings.Contains(line, "_texts") }
+			a, b = slices.DeleteFunc(a, isText), slices.DeleteFunc(b, isText)
 			for _, lines := range [][]string{a, b} {
 				require.Greater(t, len(lines), 10, "the catalogue was not read")
 				for i, line := range lines {

@@ -89,16 +89,19 @@ var lineColumns = append(movementColumns[:len(movementColumns):len(movementColum
 	col("last", "boolean", func(l line) bool { return l.last }),
 )
 
-var movementSorts = map[string]string{"createdAt": "m.product_version"}
+var movementListing = listing[domain.Movement]{
+	table: "movements m", id: "m.id", joins: " LEFT JOIN users u ON u.id = m.user_id", selection: "m.*, u.username",
+	sorts: map[string]sorting[domain.Movement]{"createdAt": {"m.product_version", func(m domain.Movement) any { return m.ProductVersion }}},
+	idOf:  func(m domain.Movement) uuid.UUID { return m.ID },
+}
 
-// List gives one page of a product's ledger and how many lines it has.
-func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]domain.Movement, int64, error) {
-	q := t.reader(ctx).Table("movements m").Joins("LEFT JOIN users u ON u.id = m.user_id").Where("m.product_id = ?", product)
-	movements, total, err := list[domain.Movement](q, "m.*, u.username", p, movementSorts, "m.id")
+// List gives one page of a product's ledger and how much there is beside it.
+func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]domain.Movement, domain.Extent, error) {
+	movements, extent, err := movementListing.read(t.reader(ctx), wanted{Page: p, where: newPiece("m.product_id = ?", product)})
 	if err != nil {
-		return nil, 0, fail("list movements", err)
+		return nil, domain.Extent{}, fail("list movements", err)
 	}
-	return movements, total, nil
+	return movements, extent, nil
 }
 
 // After gives up to n movements of all products, by id, beginning behind the one named; uuid.Nil is before all.

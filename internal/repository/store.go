@@ -319,27 +319,3 @@ func byIDAlone(db *gorm.DB, column string) string {
 func contains(search string) string {
 	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(domain.Fold(search)) + "%"
 }
-
-// list counts the rows of a query and reads one page of them. columns maps the names of [domain.Sort] to SQL; the id
-// breaks ties. A page past the end is answered from the count.
-func list[T any](q *gorm.DB, selection string, p domain.Page, columns map[string]string, id string) ([]T, int64, error) {
-	var total int64
-	if err := q.Session(&gorm.Session{}).Count(&total).Error; err != nil {
-		return nil, 0, err
-	}
-	rows := []T{}
-	if int64(p.Number) > domain.Pages(total, p.Size) {
-		return rows, total, nil
-	}
-	column, ok := columns[p.Sort.Field]
-	if !ok {
-		return nil, 0, fmt.Errorf("sort by unknown field %q", p.Sort.Field)
-	}
-	order := "ASC"
-	if p.Sort.Desc {
-		order = "DESC"
-	}
-	err := q.Session(&gorm.Session{}).Select(selection).Order(column + " " + order + ", " + id + " " + order).
-		Limit(p.Size).Offset((p.Number - 1) * p.Size).Scan(&rows).Error
-	return rows, total, err
-}

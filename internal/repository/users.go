@@ -70,28 +70,41 @@ func (t Users) exists(ctx context.Context, where string, args ...any) (bool, err
 	return n > 0, nil
 }
 
-var userSorts = map[string]string{
-	"createdAt": "created_at", "username": "COALESCE(username_key, '')", "firstName": "first_name_key", "lastName": "last_name_key", "role": "role",
+var userListing = listing[domain.User]{
+	table: "users", id: "id", selection: "*",
+	sorts: map[string]sorting[domain.User]{
+		"createdAt": {"created_at", func(u domain.User) any { return u.CreatedAt }},
+		"username": {"COALESCE(username_key, '')", func(u domain.User) any {
+			if u.UsernameKey == nil {
+				return ""
+			}
+			return *u.UsernameKey
+		}},
+		"firstName": {"first_name_key", func(u domain.User) any { return u.FirstNameKey }},
+		"lastName":  {"last_name_key", func(u domain.User) any { return u.LastNameKey }},
+		"role":      {"role", func(u domain.User) any { return string(u.Role) }},
+	},
+	idOf: func(u domain.User) uuid.UUID { return u.ID },
 }
 
-// List gives one page of the users whose role is among those given, and how many there are in all.
-func (t Users) List(ctx context.Context, f domain.UserFilter, roles []domain.Role) ([]domain.User, int64, error) {
-	q := t.read.WithContext(ctx).Model(&domain.User{}).Where("deleted_at IS NULL AND role IN ?", roles)
+// List gives one page of the users whose role is among those given, and how much there is beside it.
+func (t Users) List(ctx context.Context, f domain.UserFilter, roles []domain.Role) ([]domain.User, domain.Extent, error) {
+	where := newPiece("deleted_at IS NULL AND role IN ?", roles)
 	if f.Search != "" {
 		like := contains(f.Search)
-		q = q.Where(`username_key LIKE ? ESCAPE '\' OR first_name_key || ' ' || last_name_key LIKE ? ESCAPE '\' OR email_key LIKE ? ESCAPE '\'`, like, like, like)
+		where = all(where, newPiece(`(username_key LIKE ? ESCAPE '\' OR first_name_key || ' ' || last_name_key LIKE ? ESCAPE '\' OR email_key LIKE ? ESCAPE '\')`, like, like, like))
 	}
 	if f.Role != "" {
-		q = q.Where("role = ?", f.Role)
+		where = all(where, newPiece("role = ?", f.Role))
 	}
 	if f.Status != "" {
-		q = q.Where("status = ?", f.Status)
+		where = all(where, newPiece("status = ?", f.Status))
 	}
-	users, total, err := list[domain.User](q, "*", f.Page, userSorts, "id")
+	users, extent, err := userListing.read(t.read.WithContext(ctx), wanted{Page: f.Page, where: where})
 	if err != nil {
-		return nil, 0, fail("list users", err)
+		return nil, domain.Extent{}, fail("list users", err)
 	}
-	return users, total, nil
+	return users, extent, nil
 }
 
 // StockWatchers gives the users who are told of products that become low.

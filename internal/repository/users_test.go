@@ -191,7 +191,7 @@ func TestUsers_List(t *testing.T) {
 				c.filter.Page = first("createdAt")
 				users, total, err := b.Users.List(b.ctx, c.filter, c.roles)
 				require.NoError(t, err)
-				require.EqualValues(t, len(c.want), total)
+				require.EqualValues(t, len(c.want), total.Total)
 				require.NotNil(t, users)
 				require.ElementsMatch(t, c.want, users)
 			})
@@ -214,14 +214,14 @@ func TestUsers_sorts(t *testing.T) {
 			"firstName": {one, three, two}, // byte by byte: 'ä' after 'z'; equal ones by id
 			"lastName":  {two, three, one},
 			"role":      {two, three, one},
-		}, func(p domain.Page) ([]domain.User, int64, error) {
+		}, func(p domain.Page) ([]domain.User, domain.Extent, error) {
 			return b.Users.List(b.ctx, domain.UserFilter{Page: p}, domain.Roles)
 		})
 	})
 }
 
 // sorts checks each order of a list, forwards and backwards, in one page and in pages of one; a page past the end; and an unknown order.
-func sorts[T any](b *base, orders map[string][]T, list func(domain.Page) ([]T, int64, error)) {
+func sorts[T any](b *base, orders map[string][]T, list func(domain.Page) ([]T, domain.Extent, error)) {
 	b.t.Helper()
 	for field, want := range orders {
 		n := len(want)
@@ -234,27 +234,53 @@ func sorts[T any](b *base, orders map[string][]T, list func(domain.Page) ([]T, i
 				want = backwards
 			}
 			sort := domain.Sort{Field: field, Desc: desc}
-			all, total, err := list(domain.Page{Number: 1, Size: 100, Sort: sort})
+			all, extent, err := list(domain.Page{Number: 1, Size: 100, Sort: sort})
 			b.ok(err)
-			require.EqualValues(b.t, n, total, field)
+			require.Equal(b.t, domain.Extent{Total: int64(n)}, extent, field)
 			require.Equal(b.t, want, all, "%s, descending: %v", field, desc)
 			for i := range want {
-				one, total, err := list(domain.Page{Number: i + 1, Size: 1, Sort: sort})
+				one, extent, err := list(domain.Page{Number: i + 1, Size: 1, Sort: sort})
 				b.ok(err)
-				require.EqualValues(b.t, n, total)
+				require.EqualValues(b.t, n, extent.Total)
+				require.Equal(b.t, i < n-1, extent.Next != nil)
 				require.Equal(b.t, want[i:i+1], one, "%s, page %d", field, i+1)
 			}
 			for _, past := range []int{n + 1, 1 << 40, 1<<63 - 1} {
-				none, total, err := list(domain.Page{Number: past, Size: 1, Sort: sort})
+				none, extent, err := list(domain.Page{Number: past, Size: 1, Sort: sort})
 				b.ok(err)
-				require.EqualValues(b.t, n, total)
+				require.Equal(b.t, domain.Extent{Total: int64(n)}, extent)
 				require.Equal(b.t, []T{}, none)
+			}
+			for _, size := range []int{1, 2, n} {
+				walked := walk(b, domain.Page{Number: 1, Size: size, Sort: sort}, int64(n), list)
+				require.Equal(b.t, want, walked, "%s by cursors, %d at a time", field, size)
 			}
 		}
 	}
 	for _, field := range []string{"", "id", "created_at", "createdat", "(SELECT 1)", "createdAt; DROP TABLE users"} {
 		_, _, err := list(first(field))
 		require.Error(b.t, err, field)
+	}
+}
+
+// walk goes through a list from cursor to cursor, each of which travels as its text, and checks what each page says of the whole.
+func walk[T any](b *base, page domain.Page, total int64, list func(domain.Page) ([]T, domain.Extent, error)) []T {
+	b.t.Helper()
+	all := []T{}
+	for {
+		some, extent, err := list(page)
+		b.ok(err)
+		require.Equal(b.t, total, extent.Total)
+		all = append(all, some...)
+		if extent.Next == nil {
+			return all
+		}
+		require.Len(b.t, some, page.Size)
+		require.Equal(b.t, page.Number+1, extent.Next.Page)
+		after, err := domain.ParseCursor(extent.Next.String(), page.Sort)
+		b.ok(err)
+		page.Number, page.After = after.Page, &after
+		require.LessOrEqual(b.t, len(all), int(total), "the list goes on for ever")
 	}
 }
 

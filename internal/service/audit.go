@@ -20,12 +20,12 @@ func NewAudit(store *repository.Store, now func() time.Time) *Audit {
 }
 
 // List gives one page of the log and how many lines the filter leaves. It returns KindForbidden, and KindInvalid for faults.
-func (s *Audit) List(ctx context.Context, actor domain.Actor, f domain.AuditFilter, faults domain.Faults) ([]domain.AuditEntry, int64, error) {
+func (s *Audit) List(ctx context.Context, actor domain.Actor, f domain.AuditFilter, faults domain.Faults) ([]domain.AuditEntry, domain.Extent, error) {
 	if err := actor.Require(domain.ReadAudit); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	if err := faults.Err(); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	return s.store.Audit.List(ctx, f)
 }

@@ -27,10 +27,10 @@ func NewOrders(store *repository.Store, now func() time.Time) *Orders {
 	return s
 }
 
-// List gives one page of orders and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
-func (s *Orders) List(ctx context.Context, actor domain.Actor, f domain.OrderFilter, faults domain.Faults) ([]domain.Order, int64, error) {
+// List gives one page of orders and how much there is beside it. It returns KindInvalid for faults, an unknown category among them.
+func (s *Orders) List(ctx context.Context, actor domain.Actor, f domain.OrderFilter, faults domain.Faults) ([]domain.Order, domain.Extent, error) {
 	if err := s.mayList(ctx, actor, f, faults); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	return s.store.Orders.List(ctx, f)
 }

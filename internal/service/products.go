@@ -53,10 +53,10 @@ func (c Change[T]) or(before *T) *T {
 	return before
 }
 
-// List gives one page of products and how many there are in all. It returns KindInvalid for faults, an unknown category among them.
-func (s *Products) List(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) ([]domain.Product, int64, error) {
+// List gives one page of products and how much there is beside it. It returns KindInvalid for faults, an unknown category among them.
+func (s *Products) List(ctx context.Context, actor domain.Actor, f domain.ProductFilter, faults domain.Faults) ([]domain.Product, domain.Extent, error) {
 	if err := s.mayList(ctx, actor, f, faults); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	return s.store.Products.List(ctx, f)
 }
@@ -446,16 +446,16 @@ func (s *Products) Delete(ctx context.Context, actor domain.Actor, id uuid.UUID,
 	return nil
 }
 
-// Movements gives one page of a product's stock ledger and how many lines it has. It returns KindNotFound on `id`.
-func (s *Products) Movements(ctx context.Context, actor domain.Actor, id uuid.UUID, page domain.Page, faults domain.Faults) ([]domain.Movement, int64, error) {
+// Movements gives one page of a product's stock ledger and how much there is beside it. It returns KindNotFound on `id`.
+func (s *Products) Movements(ctx context.Context, actor domain.Actor, id uuid.UUID, page domain.Page, faults domain.Faults) ([]domain.Movement, domain.Extent, error) {
 	if err := actor.Require(domain.ReadCatalogue); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	if _, err := s.store.Products.ByID(ctx, id); err != nil {
-		return nil, 0, faults.Beside(err)
+		return nil, domain.Extent{}, faults.Beside(err)
 	}
 	if err := faults.Err(); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	return s.store.Stock.List(ctx, id, page)
 }

@@ -23,12 +23,12 @@ func NewUsers(store *repository.Store, invitationTTL time.Duration, now func() t
 }
 
 // List gives one page of the actor's inferiors and peers, and how many of them there are.
-func (s *Users) List(ctx context.Context, actor domain.Actor, f domain.UserFilter, faults domain.Faults) ([]domain.User, int64, error) {
+func (s *Users) List(ctx context.Context, actor domain.Actor, f domain.UserFilter, faults domain.Faults) ([]domain.User, domain.Extent, error) {
 	if err := actor.Require(domain.ReadUsers); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	if err := faults.Err(); err != nil {
-		return nil, 0, err
+		return nil, domain.Extent{}, err
 	}
 	return s.store.Users.List(ctx, f, actor.Role.UpTo())
 }

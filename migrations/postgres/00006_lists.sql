@@ -107,8 +107,102 @@ CREATE CONSTRAINT TRIGGER orders_count_write AFTER INSERT OR DELETE ON orders DE
 CREATE CONSTRAINT TRIGGER orders_count_write_changed AFTER UPDATE OF state, deleted_at ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
     WHEN (OLD.state <> NEW.state OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
 
+-- Each order in which a list can be asked for has an index, so that a page of it is read and not sorted out of a million rows.
+CREATE INDEX products_name ON products (name_key, id) WHERE deleted_at IS NULL;
+CREATE INDEX products_quantity ON products (quantity, id) WHERE deleted_at IS NULL;
+CREATE INDEX products_updated_at ON products (updated_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX products_category_name ON products (category_id, name_key, id) WHERE deleted_at IS NULL;
+CREATE INDEX products_category ON products (category_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX products_category_deleted ON products (category_id, id) WHERE deleted_at IS NOT NULL; -- whose orders are still listed
+CREATE INDEX orders_client ON orders (client_key, id) WHERE deleted_at IS NULL;
+CREATE INDEX orders_quantity ON orders (quantity, id) WHERE deleted_at IS NULL;
+CREATE INDEX orders_updated_at ON orders (updated_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX orders_state_id ON orders (state, id) WHERE deleted_at IS NULL;
+CREATE INDEX orders_product_id ON orders (product_id, created_at, id) WHERE deleted_at IS NULL;
+
+-- What is searched for any part of it, cut into pieces of three characters. It stands apart from its rows: every new version of a row is entered
+-- into all indexes of its table, and this one costs more than all others together (a change of stock: 75 us of CPU without it, 185 with it).
+CREATE EXTENSION IF NOT EXISTS pg_trgm;
+CREATE TABLE product_texts (
+    product_id uuid PRIMARY KEY,
+    created_at timestamptz NOT NULL, -- the order in which most lists are asked for
+    text       text COLLATE "C" NOT NULL,
+    deleted    boolean NOT NULL -- orders are still found by its name
+);
+CREATE TABLE order_texts (
+    order_id   uuid PRIMARY KEY,
+    created_at timestamptz NOT NULL,
+    text       text COLLATE "C" NOT NULL
+);
+INSERT INTO product_texts (product_id, created_at, text, deleted) SELECT id, created_at, search_key, deleted_at IS NOT NULL FROM products ORDER BY created_at, id;
+INSERT INTO order_texts (order_id, created_at, text) SELECT id, created_at, search_key FROM orders WHERE deleted_at IS NULL ORDER BY created_at, id;
+CREATE INDEX product_texts_text ON product_texts USING gin (text gin_trgm_ops);
+CREATE INDEX order_texts_text ON order_texts USING gin (text gin_trgm_ops);
+
+-- +goose StatementBegin
+CREATE FUNCTION keep_product_text() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        INSERT INTO product_texts (product_id, created_at, text, deleted) SELECT id, created_at, search_key, deleted_at IS NOT NULL FROM added;
+    ELSIF TG_OP = 'UPDATE' THEN
+        UPDATE product_texts SET text = NEW.search_key, deleted = NEW.deleted_at IS NOT NULL WHERE product_id = NEW.id;
+    ELSE
+        DELETE FROM product_texts WHERE product_id = OLD.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER products_text_added AFTER INSERT ON products REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keep_product_text();
+CREATE TRIGGER products_text_changed AFTER UPDATE OF search_key, deleted_at ON products FOR EACH ROW
+    WHEN (OLD.search_key <> NEW.search_key OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION keep_product_text();
+CREATE TRIGGER products_text_removed AFTER DELETE ON products FOR EACH ROW EXECUTE FUNCTION keep_product_text();
+
+-- +goose StatementBegin
+CREATE FUNCTION keep_order_text() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_LEVEL = 'STATEMENT' THEN
+        INSERT INTO order_texts (order_id, created_at, text) SELECT id, created_at, search_key FROM added WHERE deleted_at IS NULL;
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'DELETE' OR NEW.deleted_at IS NOT NULL THEN
+        DELETE FROM order_texts WHERE order_id = OLD.id;
+    ELSE
+        INSERT INTO order_texts (order_id, created_at, text) VALUES (NEW.id, NEW.created_at, NEW.search_key) ON CONFLICT (order_id) DO UPDATE SET text = excluded.text;
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+CREATE TRIGGER orders_text_added AFTER INSERT ON orders REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keep_order_text();
+CREATE TRIGGER orders_text_changed AFTER UPDATE OF search_key, deleted_at ON orders FOR EACH ROW
+    WHEN (OLD.search_key <> NEW.search_key OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION keep_order_text();
+CREATE TRIGGER orders_text_removed AFTER DELETE ON orders FOR EACH ROW EXECUTE FUNCTION keep_order_text();
+
 -- +goose Down
 
+-- The extension stays, since others may use it.
+DROP TRIGGER orders_text_removed ON orders;
+DROP TRIGGER orders_text_changed ON orders;
+DROP TRIGGER orders_text_added ON orders;
+DROP TRIGGER products_text_removed ON products;
+DROP TRIGGER products_text_changed ON products;
+DROP TRIGGER products_text_added ON products;
+DROP FUNCTION keep_order_text();
+DROP FUNCTION keep_product_text();
+DROP TABLE order_texts;
+DROP TABLE product_texts;
+DROP INDEX orders_product_id;
+DROP INDEX orders_state_id;
+DROP INDEX orders_updated_at;
+DROP INDEX orders_quantity;
+DROP INDEX orders_client;
+DROP INDEX products_category_deleted;
+DROP INDEX products_category;
+DROP INDEX products_category_name;
+DROP INDEX products_updated_at;
+DROP INDEX products_quantity;
+DROP INDEX products_name;
 DROP TRIGGER orders_count_write_changed ON orders;
 DROP TRIGGER orders_count_write ON orders;
 DROP TRIGGER orders_count_removed ON orders;
