@@ -20,9 +20,25 @@ func productNotFound(id uuid.UUID) error {
 
 const selectProduct = "p.*, c.name AS category_name"
 
-// ByID returns KindNotFound on `id`.
+// shownProduct are the columns that scanProduct reads: those that are shown; the folded keys are for finding and changing.
+const shownProduct = "p.id, p.name, c.name, p.quantity, p.description, p.sku, p.reorder_level, p.image, p.version, p.created_at, p.updated_at, p.deleted_at"
+
+func scanProduct(p *domain.Product, r row) error {
+	return r.Scan(&p.ID, &p.Name, &p.CategoryName, &p.Quantity, &p.Description, &p.SKU, &p.ReorderLevel, &p.Image, &p.Version, &p.CreatedAt, &p.UpdatedAt,
+		&p.DeletedAt)
+}
+
+// ByID gives a product to show, without its folded keys. It returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return byProductID(t.read.WithContext(ctx), id)
+	found, err := collect(t.read.WithContext(ctx), "SELECT "+shownProduct+` FROM products p JOIN categories c ON c.id = p.category_id
+		WHERE p.id = ? AND p.deleted_at IS NULL`, []any{id}, scanProduct)
+	if err != nil {
+		return domain.Product{}, fail("load product", err)
+	}
+	if len(found) == 0 {
+		return domain.Product{}, productNotFound(id)
+	}
+	return found[0], nil
 }
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
