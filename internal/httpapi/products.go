@@ -41,7 +41,7 @@ func (base pictureURLs) productBody(p domain.Product) productBody {
 
 func (h productHandlers) write(c *gin.Context, status int, p domain.Product) error {
 	writeVersion(c, p.Version)
-	c.PureJSON(status, h.pictures.productBody(p))
+	writeJSON(c, status, h.pictures.productBody(p))
 	return nil
 }
 
@@ -56,11 +56,7 @@ func (h productHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.PureJSON(http.StatusOK, struct {
-		Products []productBody `json:"products"`
-		pageBody
-	}{convert(products, h.pictures.productBody), newPageBody(f.Page, total)})
-	return nil
+	return writeList(c, "products", convert(products, h.pictures.productBody), newPageBody(f.Page, total))
 }
 
 func productFilter(q *query) domain.ProductFilter {
