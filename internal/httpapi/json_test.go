@@ -119,5 +119,7 @@ func FuzzAppendText(f *testing.F) {
 	for _, text := range oddTexts {
 		f.Add(text, int64(len(text)), int64(1_700_000_000_123))
 	}
-	f.Fuzz(func(t *testing.T, text string, number, when int64) { checkJSON(t, text, text+"x", number, when, number%2 == 0) })
+	f.Fuzz(func(t *testing.T, text string, number, when int64) {
+		checkJSON(t, text, text+"x", number, when, number%2 == 0)
+	})
 }

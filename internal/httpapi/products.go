@@ -72,6 +72,11 @@ func (h productHandlers) byID(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
+	if hasAlready(c, product.Version) {
+		writeVersion(c, product.Version)
+		c.Status(http.StatusNotModified)
+		return nil
+	}
 	return h.write(c, http.StatusOK, product)
 }
 
