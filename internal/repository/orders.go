@@ -11,7 +11,10 @@ import (
 )
 
 // Orders is the table of orders and of their history. Deleted ones are found by no method.
-type Orders struct{ table }
+type Orders struct {
+	table
+	joined *joined[domain.Order] // nil on SQLite and in transactions
+}
 
 func orderNotFound(id uuid.UUID) error {
 	return domain.NotFound("id", "The transaction with id '%s' does not exist", id)
@@ -44,17 +47,21 @@ func (r orderRow) order() domain.Order {
 	return o
 }
 
+var ordersByID = lookup[domain.Order]{
+	query: "SELECT " + shownOrder + " FROM orders o JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id WHERE o.deleted_at IS NULL",
+	id:    "o.id", scan: scanOrder, idOf: func(o *domain.Order) uuid.UUID { return o.ID },
+}
+
 // ByID gives an order with its product to show, without their folded keys. It returns KindNotFound on `id`.
 func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	found, err := collect(t.read.WithContext(ctx), "SELECT "+shownOrder+` FROM orders o JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id
-		WHERE o.id = ? AND o.deleted_at IS NULL`, []any{id}, scanOrder)
+	o, exists, err := ordersByID.find(t.read.WithContext(ctx), t.joined, id)
 	if err != nil {
 		return domain.Order{}, fail("load order", err)
 	}
-	if len(found) == 0 {
+	if !exists {
 		return domain.Order{}, orderNotFound(id)
 	}
-	return found[0], nil
+	return o, nil
 }
 
 // Lock is ByID for an order that is about to be changed: others who want to change it wait until the transaction ends.

@@ -52,6 +52,7 @@ func openPostgres(ctx context.Context, url string) (*Store, error) {
 	}
 	s := newStore(db, db)
 	s.closers = []func() error{pool.Close}
+	s.Products.joined, s.Orders.joined = newJoined(productsByID), newJoined(ordersByID)
 	s.listen = func(ctx context.Context, channel string, began, heard func()) error {
 		return listen(ctx, *config, channel, began, heard)
 	}

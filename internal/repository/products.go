@@ -12,7 +12,10 @@ import (
 )
 
 // Products is the table of products. Deleted ones are found by no method; orders still show them.
-type Products struct{ table }
+type Products struct {
+	table
+	joined *joined[domain.Product] // nil on SQLite and in transactions
+}
 
 func productNotFound(id uuid.UUID) error {
 	return domain.NotFound("id", "The item with id '%s' does not exist", id)
@@ -28,17 +31,21 @@ func scanProduct(p *domain.Product, r row) error {
 		&p.DeletedAt)
 }
 
+var productsByID = lookup[domain.Product]{
+	query: "SELECT " + shownProduct + " FROM products p JOIN categories c ON c.id = p.category_id WHERE p.deleted_at IS NULL",
+	id:    "p.id", scan: scanProduct, idOf: func(p *domain.Product) uuid.UUID { return p.ID },
+}
+
 // ByID gives a product to show, without its folded keys. It returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	found, err := collect(t.read.WithContext(ctx), "SELECT "+shownProduct+` FROM products p JOIN categories c ON c.id = p.category_id
-		WHERE p.id = ? AND p.deleted_at IS NULL`, []any{id}, scanProduct)
+	p, exists, err := productsByID.find(t.read.WithContext(ctx), t.joined, id)
 	if err != nil {
 		return domain.Product{}, fail("load product", err)
 	}
-	if len(found) == 0 {
+	if !exists {
 		return domain.Product{}, productNotFound(id)
 	}
-	return found[0], nil
+	return p, nil
 }
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
