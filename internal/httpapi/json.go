@@ -30,13 +30,17 @@ const sentWhole = 2048
 const maxPooled = 256 << 10
 
 // writeJSON answers as gin's PureJSON does.
-func writeJSON(c *gin.Context, status int, body appender) {
+func writeJSON(c *gin.Context, status int, body appender) { sendJSON(c, status, body, false) }
+
+func sendJSON(c *gin.Context, status int, body appender, tellLength bool) {
 	buffer := buffers.Get().(*[]byte)
 	text := append(body.appendJSON((*buffer)[:0]), '\n')
-	if len(text) > sentWhole {
+	if tellLength && len(text) > sentWhole {
 		c.Header("Content-Length", strconv.Itoa(len(text)))
 	}
-	c.Data(status, "application/json; charset=utf-8", text)
+	c.Header("Content-Type", "application/json; charset=utf-8")
+	c.Status(status)
+	_, _ = c.Writer.Write(text) // a client that went away is nobody's error
 	if cap(text) <= maxPooled {
 		*buffer = text
 		buffers.Put(buffer)
@@ -49,7 +53,7 @@ func writeList[B appender](c *gin.Context, name string, bodies []B, end any) err
 	if err != nil {
 		return err
 	}
-	writeJSON(c, http.StatusOK, listBody[B]{name, bodies, rest})
+	sendJSON(c, http.StatusOK, listBody[B]{name, bodies, rest}, true)
 	return nil
 }
 

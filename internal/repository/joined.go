@@ -61,7 +61,9 @@ type joined[T any] struct {
 	queues map[*sql.DB]*queue[T]
 }
 
-func newJoined[T any](l lookup[T]) *joined[T] { return &joined[T]{lookup: l, queues: map[*sql.DB]*queue[T]{}} }
+func newJoined[T any](l lookup[T]) *joined[T] {
+	return &joined[T]{lookup: l, queues: map[*sql.DB]*queue[T]{}}
+}
 
 type queue[T any] struct {
 	atWork  int
