@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -39,10 +40,15 @@ const (
 	stopGrace = 20 * time.Second
 	// housekeepingEvery is how often what no longer counts is removed.
 	housekeepingEvery = time.Hour
+	// spareHeap is memory that is asked for and never touched, so that the machine never gives it. The garbage collector runs whenever what is in use has
+	// doubled; with the few MiB that the server needs, that is many times a second under load, and a tenth of all its work. In bytes.
+	spareHeap = 32 << 20
 )
 
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error {
+	spare := make([]byte, spareHeap)
+	defer runtime.KeepAlive(spare)
 	log := daemon.NewLog(stderr, c.LogLevel, c.LogFormat)
 	now := time.Now
 	tracer, err := tracing.Open(ctx, c.OTLPEndpoint, "inventoryhub-api", log)

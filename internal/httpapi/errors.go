@@ -87,6 +87,7 @@ func (a *api) writeError(c *gin.Context, err error) {
 		panic(http.ErrAbortHandler) // the answer had begun: cut off, it does not pass for a whole one
 	}
 	c.Header("Cache-Control", "no-store")
+	c.Writer.Header().Del("Content-Length") // of an answer that was not sent
 	c.Abort()
 	c.PureJSON(status, body)
 }

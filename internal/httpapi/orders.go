@@ -16,7 +16,7 @@ type orderHandlers struct {
 }
 
 // orderBody is an order; I is the form of its item.
-type orderBody[I any] struct {
+type orderBody[I appender] struct {
 	ID          uuid.UUID         `json:"id"`
 	Client      string            `json:"client"`
 	Description string            `json:"description"`
@@ -41,7 +41,7 @@ func (base pictureURLs) itemBody(p domain.Product) itemBody {
 	return itemBody{ID: p.ID, Name: p.Name, Category: p.CategoryName, Quantity: p.Quantity, ImageURL: base.url(p.Image), Deleted: p.DeletedAt != nil}
 }
 
-func newOrderBody[I any](o domain.Order, item func(domain.Product) I) orderBody[I] {
+func newOrderBody[I appender](o domain.Order, item func(domain.Product) I) orderBody[I] {
 	return orderBody[I]{
 		ID: o.ID, Client: o.Client, Description: o.Description, Quantity: o.Quantity, State: o.State,
 		CreatedAt: stamp(o.CreatedAt), UpdatedAt: stamp(o.UpdatedAt), Item: item(o.Item),
@@ -50,7 +50,7 @@ func newOrderBody[I any](o domain.Order, item func(domain.Product) I) orderBody[
 
 func (h orderHandlers) write(c *gin.Context, status int, o domain.Order) error {
 	writeVersion(c, o.Version)
-	c.PureJSON(status, newOrderBody(o, h.pictures.productBody))
+	writeJSON(c, status, newOrderBody(o, h.pictures.productBody))
 	return nil
 }
 
@@ -65,14 +65,8 @@ func (h orderHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.PureJSON(http.StatusOK, struct {
-		Orders []orderBody[itemBody] `json:"orders"`
-		pageBody
-	}{
-		convert(orders, func(o domain.Order) orderBody[itemBody] { return newOrderBody(o, h.pictures.itemBody) }),
-		newPageBody(f.Page, extent),
-	})
-	return nil
+	bodies := convert(orders, func(o domain.Order) orderBody[itemBody] { return newOrderBody(o, h.pictures.itemBody) })
+	return writeList(c, "orders", bodies, newPageBody(f.Page, extent))
 }
 
 func orderFilter(q *query) domain.OrderFilter {

@@ -40,7 +40,7 @@ func (base pictureURLs) productBody(p domain.Product) productBody {
 
 func (h productHandlers) write(c *gin.Context, status int, p domain.Product) error {
 	writeVersion(c, p.Version)
-	c.PureJSON(status, h.pictures.productBody(p))
+	writeJSON(c, status, h.pictures.productBody(p))
 	return nil
 }
 
@@ -55,11 +55,7 @@ func (h productHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.PureJSON(http.StatusOK, struct {
-		Products []productBody `json:"products"`
-		pageBody
-	}{convert(products, h.pictures.productBody), newPageBody(f.Page, extent)})
-	return nil
+	return writeList(c, "products", convert(products, h.pictures.productBody), newPageBody(f.Page, extent))
 }
 
 func productFilter(q *query) domain.ProductFilter {
@@ -74,6 +70,11 @@ func (h productHandlers) byID(c *gin.Context) error {
 	product, err := h.products.ByID(c.Request.Context(), actorOf(c), id)
 	if err != nil {
 		return err
+	}
+	if hasAlready(c, product.Version) {
+		writeVersion(c, product.Version)
+		c.Status(http.StatusNotModified)
+		return nil
 	}
 	return h.write(c, http.StatusOK, product)
 }

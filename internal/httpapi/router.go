@@ -186,7 +186,7 @@ func New(s Services, c Config) (http.Handler, error) {
 	return harden(cors.New(cors.Options{
 		AllowedOrigins: c.CORSOrigins,
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", headerRequestID},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", headerRequestID},
 		ExposedHeaders: []string{"Content-Disposition", "ETag", "Idempotent-Replayed", "Location", "Retry-After", headerRequestID},
 		MaxAge:         600,
 	}).Handler(e)), nil

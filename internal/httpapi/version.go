@@ -12,8 +12,10 @@ import (
 
 // writeVersion tells a thing's version as its entity tag (RFC 9110 section 8.8.3).
 func writeVersion(c *gin.Context, version int64) {
-	c.Header("ETag", `"v`+strconv.FormatInt(version, 10)+`"`)
+	c.Header("ETag", tagOf(version))
 }
+
+func tagOf(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
 
 var versionTag = regexp.MustCompile(`^"v([1-9][0-9]{0,17})"$`)
 
@@ -32,4 +34,24 @@ func expectation(c *gin.Context) domain.Expectation {
 		}
 	}
 	return domain.ExpectOneOf(versions...)
+}
+
+// hasAlready says whether the caller has the version that is there, by `If-None-Match` (RFC 9110 section 13.1.2): a tag that is given as a weak one
+// is as good, and a star stands for any.
+func hasAlready(c *gin.Context, version int64) bool {
+	lines := c.Request.Header.Values("If-None-Match")
+	if len(lines) == 0 {
+		return false
+	}
+	given := strings.TrimSpace(strings.Join(lines, ","))
+	if given == "*" {
+		return true
+	}
+	present := tagOf(version)
+	for tag := range strings.SplitSeq(given, ",") {
+		if strings.TrimPrefix(strings.TrimSpace(tag), "W/") == present {
+			return true
+		}
+	}
+	return false
 }

@@ -259,3 +259,57 @@ func TestIfMatch_elsewhere(t *testing.T) {
 		}
 	})
 }
+
+// TestIfNoneMatch: whoever has the present version of a product is told so instead of getting it again.
+func TestIfNoneMatch(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		admin, user := s.as(domain.RoleAdmin), s.as(domain.RoleReadonlyUser)
+		id := s.product("iPhone 12", "Electronics", 10)
+		path := "/products/" + id
+		old := user.get(path).tag()
+		present := admin.patch("/products/quantity/"+id, j{"delta": 5}).wants(http.StatusOK).tag()
+		require.NotEqual(t, old, present)
+		for given, status := range map[string]int{
+			present:                          http.StatusNotModified,
+			"W/" + present:                   http.StatusNotModified,
+			old + ",W/" + present + ` , "x"`: http.StatusNotModified,
+			" * ":                            http.StatusNotModified,
+			old:                              http.StatusOK,
+			"":                               http.StatusOK,
+			strings.Trim(present, `"`):       http.StatusOK,
+			"w/" + present:                   http.StatusOK,
+			present + "x":                    http.StatusOK,
+			`"*"`:                            http.StatusOK,
+			old + ", *":                      http.StatusOK, // a star stands alone
+		} {
+			for _, method := range []string{http.MethodGet, http.MethodHead} {
+				a := user.do(method, path, nil, "If-None-Match", given).wants(status)
+				require.Equal(t, present, a.tag(), given)
+				require.Equal(t, status == http.StatusOK, a.Body != "", given) // net/http keeps it from whoever sent HEAD
+				if status == http.StatusNotModified {
+					require.Empty(t, a.Header.Get("Content-Type")+a.Header.Get("Content-Length"))
+				}
+			}
+		}
+		s.anonymous().do(http.MethodGet, path, nil, "If-None-Match", present).wants(http.StatusUnauthorized)
+		admin.delete(path).wants(http.StatusNoContent)
+		for _, given := range []string{present, "*"} {
+			user.do(http.MethodGet, path, nil, "If-None-Match", given).wants(http.StatusNotFound)
+		}
+	})
+}
+
+// TestIfNoneMatch_ordersAreShownWhole, since their item may have changed without them.
+func TestIfNoneMatch_ordersAreShownWhole(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, s *server) {
+		admin := s.as(domain.RoleAdmin)
+		item := s.product("iPhone 12", "Electronics", 10)
+		path := "/products/orders/" + s.order(item, 3, domain.OrderDraft)
+		tag := admin.get(path).tag()
+		admin.patch("/products/quantity/"+item, j{"delta": 5}).wants(http.StatusOK)
+		a := admin.do(http.MethodGet, path, nil, "If-None-Match", tag).wants(http.StatusOK)
+		require.Equal(t, 15., a.json()["item"].(map[string]any)["quantity"])
+	})
+}

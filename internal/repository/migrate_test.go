@@ -57,7 +57,9 @@ func TestMigrator_downAndUp(t *testing.T) {
 				left = before[i-1].Version
 			}
 			at[left] = b.schema()
-			require.NotEqual(t, at[step.Version], at[left])
+			if ofPostgresAlone := step.Version == 7 && b.Embedded(); !ofPostgresAlone {
+				require.NotEqual(t, at[step.Version], at[left])
+			}
 		}
 		require.Empty(t, at[0])
 		_, err = m.Down(b.ctx)

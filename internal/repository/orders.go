@@ -12,7 +12,10 @@ import (
 )
 
 // Orders is the table of orders and of their history. Deleted ones are found by no method.
-type Orders struct{ table }
+type Orders struct {
+	table
+	joined *joined[domain.Order] // nil on SQLite and in transactions
+}
 
 // OrderNotFound is the KindNotFound of an order that does not exist.
 func OrderNotFound(id uuid.UUID) error {
@@ -28,15 +31,39 @@ type orderRow struct {
 const selectOrder = `o.*, p.id AS item_id, p.name AS item_name, p.quantity AS item_quantity, p.description AS item_description, p.image AS item_image,
 	p.sku AS item_sku, p.reorder_level AS item_reorder_level, p.version AS item_version, p.created_at AS item_created_at, p.updated_at AS item_updated_at, p.deleted_at AS item_deleted_at, c.name AS item_category_name`
 
+// shownOrder are the columns that scanOrder reads: all but the folded keys.
+const shownOrder = "o.id, o.product_id, o.client, o.description, o.quantity, o.state, o.version, o.created_by, o.created_at, o.updated_at, o.deleted_at, " + shownProduct
+
+func scanOrder(o *domain.Order, r row) error {
+	var state string
+	p := &o.Item
+	err := r.Scan(&o.ID, &o.ProductID, &o.Client, &o.Description, &o.Quantity, &state, &o.Version, &o.CreatedBy, &o.CreatedAt, &o.UpdatedAt, &o.DeletedAt,
+		&p.ID, &p.Name, &p.CategoryName, &p.Quantity, &p.Description, &p.SKU, &p.ReorderLevel, &p.Image, &p.Version, &p.CreatedAt, &p.UpdatedAt, &p.DeletedAt)
+	o.State = domain.OrderState(state)
+	return err
+}
+
 func (r orderRow) order() domain.Order {
 	o := r.Order
 	o.Item = r.Product
 	return o
 }
 
-// ByID gives an order with its product. It returns KindNotFound on `id`.
+var ordersByID = lookup[domain.Order]{
+	query: "SELECT " + shownOrder + " FROM orders o JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id WHERE o.deleted_at IS NULL",
+	id:    "o.id", scan: scanOrder, idOf: func(o *domain.Order) uuid.UUID { return o.ID },
+}
+
+// ByID gives an order with its product to show, without their folded keys. It returns KindNotFound on `id`.
 func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	return byOrderID(t.reader(ctx), id)
+	o, exists, err := ordersByID.find(t.reader(ctx), t.joined, id)
+	if err != nil {
+		return domain.Order{}, fail("load order", err)
+	}
+	if !exists {
+		return domain.Order{}, OrderNotFound(id)
+	}
+	return o, nil
 }
 
 // Lock is ByID for an order that is about to be changed: others who want to change it wait until the transaction ends.

@@ -18,6 +18,12 @@ func asItem(p domain.Product) domain.Product {
 	return p
 }
 
+// shownOrder is an order without what ByID leaves out.
+func shownOrder(o domain.Order) domain.Order {
+	o.ClientKey, o.SearchKey, o.Item = "", "", shown(o.Item)
+	return o
+}
+
 func TestOrders(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		u := b.user("jane", domain.RoleUser)
@@ -27,7 +33,7 @@ func TestOrders(t *testing.T) {
 		o.Item = asItem(p)
 		found, err := b.Orders.ByID(b.ctx, o.ID)
 		b.ok(err)
-		require.Equal(t, o, found)
+		require.Equal(t, shownOrder(o), found)
 		b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
 			locked, err := tx.Orders.Lock(b.ctx, o.ID)
 			b.ok(err)
@@ -40,7 +46,7 @@ func TestOrders(t *testing.T) {
 		b.ok(b.Orders.SaveText(b.ctx, o))
 		found, err = b.Orders.ByID(b.ctx, o.ID)
 		b.ok(err)
-		require.Equal(t, o, found)
+		require.Equal(t, shownOrder(o), found)
 		stale := o
 		b.refuses(b.Orders.SaveText(b.ctx, stale), domain.KindConflict, "request")
 
@@ -51,7 +57,7 @@ func TestOrders(t *testing.T) {
 		b.ok(b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Orders.SaveStates(b.ctx, []domain.OrderStep{step}) }))
 		found, err = b.Orders.ByID(b.ctx, o.ID)
 		b.ok(err)
-		require.Equal(t, o, found)
+		require.Equal(t, shownOrder(o), found)
 
 		history, err := b.Orders.History(b.ctx, o.ID)
 		b.ok(err)
@@ -108,7 +114,7 @@ func TestOrders_showADeletedProductAsItWas(t *testing.T) {
 		o.Item.DeletedAt = &now
 		found, err := b.Orders.ByID(b.ctx, o.ID)
 		b.ok(err)
-		require.Equal(t, o, found)
+		require.Equal(t, shownOrder(o), found)
 		listed, _, err := b.Orders.List(b.ctx, domain.OrderFilter{Page: first("createdAt"), Search: "iphone"})
 		b.ok(err)
 		require.Equal(t, []domain.Order{o}, listed)

@@ -58,20 +58,20 @@ func openPostgres(ctx context.Context, url string, beside Servers) (*Store, erro
 	if err != nil {
 		return nil, err
 	}
-	listening := func(ctx context.Context, channel string, began, heard func()) error {
+	s := newStore(db, db)
+	s.closers = []func() error{pool.Close}
+	if len(beside.Replicas) > 0 {
+		copies, err := openReplicas(db, beside.Replicas)
+		if err != nil {
+			return nil, errors.Join(err, pool.Close())
+		}
+		s = newReplicatedStore(db, db, copies)
+		s.closers = []func() error{copies.close, pool.Close}
+	}
+	s.Products.joined, s.Orders.joined = newJoined(productsByID), newJoined(ordersByID)
+	s.listen = func(ctx context.Context, channel string, began, heard func()) error {
 		return listen(ctx, *direct, channel, began, heard)
 	}
-	if len(beside.Replicas) == 0 {
-		s := newStore(db, db)
-		s.closers, s.listen = []func() error{pool.Close}, listening
-		return s, nil
-	}
-	copies, err := openReplicas(db, beside.Replicas)
-	if err != nil {
-		return nil, errors.Join(err, pool.Close())
-	}
-	s := newReplicatedStore(db, db, copies)
-	s.closers, s.listen = []func() error{copies.close, pool.Close}, listening
 	return s, nil
 }
 

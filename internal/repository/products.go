@@ -13,7 +13,10 @@ import (
 )
 
 // Products is the table of products. Deleted ones are found by no method; orders still show them.
-type Products struct{ table }
+type Products struct {
+	table
+	joined *joined[domain.Product] // nil on SQLite and in transactions
+}
 
 // ProductNotFound is the KindNotFound of a product that does not exist.
 func ProductNotFound(id uuid.UUID) error {
@@ -22,9 +25,29 @@ func ProductNotFound(id uuid.UUID) error {
 
 const selectProduct = "p.*, c.name AS category_name"
 
-// ByID returns KindNotFound on `id`.
+// shownProduct are the columns that scanProduct reads: those that are shown; the folded keys are for finding and changing.
+const shownProduct = "p.id, p.name, c.name, p.quantity, p.description, p.sku, p.reorder_level, p.image, p.version, p.created_at, p.updated_at, p.deleted_at"
+
+func scanProduct(p *domain.Product, r row) error {
+	return r.Scan(&p.ID, &p.Name, &p.CategoryName, &p.Quantity, &p.Description, &p.SKU, &p.ReorderLevel, &p.Image, &p.Version, &p.CreatedAt, &p.UpdatedAt,
+		&p.DeletedAt)
+}
+
+var productsByID = lookup[domain.Product]{
+	query: "SELECT " + shownProduct + " FROM products p JOIN categories c ON c.id = p.category_id WHERE p.deleted_at IS NULL",
+	id:    "p.id", scan: scanProduct, idOf: func(p *domain.Product) uuid.UUID { return p.ID },
+}
+
+// ByID gives a product to show, without its folded keys. It returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	return byProductID(t.reader(ctx), id)
+	p, exists, err := productsByID.find(t.reader(ctx), t.joined, id)
+	if err != nil {
+		return domain.Product{}, fail("load product", err)
+	}
+	if !exists {
+		return domain.Product{}, ProductNotFound(id)
+	}
+	return p, nil
 }
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.

@@ -103,6 +103,12 @@ func TestFold_alikeOnBothEngines(t *testing.T) {
 	})
 }
 
+// shown is a product without what ByID leaves out.
+func shown(p domain.Product) domain.Product {
+	p.NameKey, p.SKUKey, p.SearchKey, p.CategoryID = "", nil, "", uuid.Nil
+	return p
+}
+
 func TestProducts(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		phones, toys := b.category("Phones"), b.category("Toys")
@@ -111,7 +117,7 @@ func TestProducts(t *testing.T) {
 		b.ok(b.Products.Create(b.ctx, p))
 		found, err := b.Products.ByID(b.ctx, p.ID)
 		b.ok(err)
-		require.Equal(t, p, found)
+		require.Equal(t, shown(p), found)
 
 		later := now.Add(time.Hour)
 		p.Describe("Doll", "", toys, later)
@@ -125,7 +131,6 @@ func TestProducts(t *testing.T) {
 		p.Version = 4
 		require.NoError(t, b.InTx(b.ctx, func(tx *repository.Store) error {
 			for _, find := range []func() (domain.Product, error){
-				func() (domain.Product, error) { return tx.Products.ByID(b.ctx, p.ID) },
 				func() (domain.Product, error) { return tx.Products.Lock(b.ctx, p.ID) },
 				func() (domain.Product, error) { return tx.Products.Hold(b.ctx, p.ID) },
 			} {
@@ -133,6 +138,9 @@ func TestProducts(t *testing.T) {
 				b.ok(err)
 				require.Equal(t, p, found)
 			}
+			found, err := tx.Products.ByID(b.ctx, p.ID)
+			b.ok(err)
+			require.Equal(t, shown(p), found)
 			return nil
 		}))
 	})
@@ -400,7 +408,7 @@ func TestStock_Apply(t *testing.T) {
 		found, err := b.Products.ByID(b.ctx, p.ID)
 		b.ok(err)
 		p.Quantity, p.Version, p.UpdatedAt = 2*domain.MaxQuantity, 5, now.Add(time.Minute)
-		require.Equal(t, p, found)
+		require.Equal(t, shown(p), found)
 		m.Username, none.Username, beyond.Username = u.Username, u.Username, u.Username
 		b.ledger(p, m, none, beyond)
 	})
@@ -475,7 +483,7 @@ func TestProducts_several(t *testing.T) {
 		b.ok(b.Products.CreateAll(b.ctx, nil))
 		read := func() (all []domain.Product) {
 			for _, p := range products {
-				found, err := b.Products.ByID(b.ctx, p.ID)
+				found, err := b.Products.Lock(b.ctx, p.ID)
 				b.ok(err)
 				all = append(all, found)
 			}
@@ -518,7 +526,7 @@ func TestProducts_several(t *testing.T) {
 		b.refuses(b.InTx(b.ctx, func(tx *repository.Store) error { return tx.Products.SaveDescriptions(b.ctx, gone) }), domain.KindConflict, "request")
 		found, err := b.Products.ByID(b.ctx, gone[0].ID)
 		b.ok(err)
-		require.Equal(t, changed[0], found)
+		require.Equal(t, shown(changed[0]), found)
 	})
 }
 
@@ -574,7 +582,7 @@ func TestStock_ApplyAll(t *testing.T) {
 			for _, p := range products {
 				found, err := b.Products.ByID(b.ctx, p.ID)
 				b.ok(err)
-				require.Equal(t, p, found, name)
+				require.Equal(t, shown(p), found, name)
 			}
 		}
 		b.ok(apply(nil))
@@ -583,7 +591,7 @@ func TestStock_ApplyAll(t *testing.T) {
 			p.Quantity, p.Version, p.UpdatedAt = p.Quantity+2, p.Version+1, later
 			found, err := b.Products.ByID(b.ctx, p.ID)
 			b.ok(err)
-			require.Equal(t, p, found)
+			require.Equal(t, shown(p), found)
 			products[i] = p
 		}
 		_, drifts, err := b.Stock.Drifts(b.ctx)

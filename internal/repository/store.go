@@ -65,7 +65,7 @@ func newReplicatedStore(read, write *gorm.DB, copies *replicas) *Store {
 	t := table{read: read, write: write, replicas: copies, callersChanged: s.callersChanged}
 	*s = Store{
 		Users: Users{t}, Sessions: Sessions{t}, Tokens: Tokens{t}, Logins: Logins{t}, Categories: Categories{t},
-		Products: Products{t}, Stock: Stock{t}, Orders: Orders{t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
+		Products: Products{table: t}, Stock: Stock{t}, Orders: Orders{table: t}, Outbox: Outbox{table: t}, Deliveries: Deliveries{t}, Attempts: Attempts{t}, Audit: Audit{table: t},
 		Factors: Factors{t}, Keys: Keys{t},
 		read: read, write: write, replicas: copies,
 	}

@@ -469,7 +469,7 @@ func TestInTx_keepsAllOrNothing(t *testing.T) {
 			require.Equal(t, before, b.counts())
 			stored, err := b.Products.ByID(b.ctx, p.ID)
 			b.ok(err)
-			require.Equal(t, p, stored)
+			require.Equal(t, shown(p), stored)
 			order, err := b.Orders.ByID(b.ctx, o.ID)
 			b.ok(err)
 			require.Equal(t, domain.OrderPending, order.State)

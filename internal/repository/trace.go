@@ -26,7 +26,7 @@ func traceStatements(db *gorm.DB) error {
 	after := func(db *gorm.DB) {
 		kept, _ := db.InstanceGet(traceKey)
 		if span, ok := kept.(tracing.Span); ok {
-			describe(span, db)
+			describe(span, db.Name(), db.Statement.SQL.String(), db.Statement.Table, db.Error)
 			span.End()
 		}
 	}
@@ -42,18 +42,18 @@ func traceStatements(db *gorm.DB) error {
 }
 
 // describe gives the span the attributes of OpenTelemetry's conventions for databases.
-func describe(span tracing.Span, db *gorm.DB) {
-	text := strings.Join(strings.Fields(db.Statement.SQL.String()), " ")
+func describe(span tracing.Span, engine, query, table string, err error) {
+	text := strings.Join(strings.Fields(query), " ")
 	operation, _, _ := strings.Cut(text, " ")
-	span.Name(strings.TrimSpace(operation + " " + db.Statement.Table))
+	span.Name(strings.TrimSpace(operation + " " + table))
 	system := "postgresql"
-	if db.Name() == sqliteName {
+	if engine == sqliteName {
 		system = sqliteName
 	}
 	span.Set("db.system.name", system)
 	span.Set("db.query.text", strings.ToValidUTF8(text[:min(len(text), maxTracedText)], ""))
-	if db.Error != nil && !isNoRow(db.Error) {
-		span.Set("error.type", fmt.Sprintf("%T", db.Error))
+	if err != nil && !isNoRow(err) {
+		span.Set("error.type", fmt.Sprintf("%T", err))
 		span.Fail("statement failed")
 	}
 }

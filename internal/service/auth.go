@@ -2,7 +2,6 @@ package service
 
 import (
 	"context"
-	"crypto/sha256"
 	"strings"
 	"time"
 
@@ -59,7 +58,7 @@ func (s *Auth) Authenticate(ctx context.Context, access, address string) (domain
 // Recognize is [Auth.Authenticate] for a call that changes nothing: it may go by what the database said up to [rememberFor] ago, unless
 // that was changed meanwhile; see [Auth.RememberCallers].
 func (s *Auth) Recognize(ctx context.Context, access, address string) (domain.Actor, error) {
-	d := digest(sha256.Sum256([]byte(access)))
+	d := digestOf(access)
 	actor, epoch, known := s.callers.recall(d)
 	if !known {
 		var until time.Time

@@ -155,7 +155,7 @@ func TestPictures_storageAway(t *testing.T) {
 		_, err = w.products.Update(w.ctx, user, p.ID, in, domain.Expectation{}, nil)
 		w.refuses(err, domain.KindUnavailable, "server")
 		require.Equal(t, before, w.count("products"))
-		stored, err := w.store.Products.ByID(w.ctx, p.ID)
+		stored, err := w.store.Products.Lock(w.ctx, p.ID)
 		w.ok(err)
 		require.Equal(t, p, stored)
 	})
