@@ -47,7 +47,7 @@ var ours = rules{
 		"internal/demo":    {"internal/service", "internal/repository", "internal/password", "internal/imagestore", "internal/domain"},
 		"internal/backup":  {"internal/repository", "internal/imagestore", "internal/domain"},
 
-		"internal/service": {"internal/repository", "internal/token", "internal/password", "internal/imagestore", "internal/domain"},
+		"internal/service": {"internal/repository", "internal/token", "internal/password", "internal/imagestore", "internal/tracing", "internal/domain"},
 
 		"internal/repository":  {"internal/domain", "internal/tracing", "migrations"},
 		"internal/token":       {"internal/domain"},
