@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -152,8 +155,11 @@ func TestBatch_adjusts(t *testing.T) {
 			return p
 		}
 		one, two := low(), low()
-		tracer, err := tracing.Open(w.ctx, "http://127.0.0.1:1", "test", nil)
+		collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		t.Cleanup(collector.Close)
+		tracer, err := tracing.Open(w.ctx, collector.URL, "test", slog.New(slog.DiscardHandler))
 		w.ok(err)
+		t.Cleanup(tracer.Close)
 		var traces []string
 		adjust := func(p domain.Product, in service.Adjustment, expected domain.Expectation) func() string {
 			ctx, span := tracer.Begin(w.ctx, tracing.Server, "a request")

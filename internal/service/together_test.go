@@ -184,11 +184,7 @@ func TestTogether_panic(t *testing.T) {
 		}
 		return nil
 	}, func(t *testing.T, g *together[string], m *marks, kept func() []string) {
-		carryOut := g.carryOut
 		var panics sync.Map
-		g.carryOut = func(ctx context.Context, tx *repository.Store, batch []*call[string]) error {
-			return carryOut(ctx, tx, batch)
-		}
 		wait, release := g.gather()
 		var all sync.WaitGroup
 		for i, name := range []string{"b", "a", "c"} { // the first leads
