@@ -45,6 +45,8 @@ func run(ctx context.Context) error {
 		return err
 	}
 	config.MaxConns = int32(conns)
+	// One plan for each statement, made once. All statements are written for the plan that they get, and no text that is searched for makes a better one.
+	config.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return err

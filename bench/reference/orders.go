@@ -42,9 +42,8 @@ type item struct {
 
 func (s *server) listOrders(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	products := "JOIN products p ON p.id = o.product_id"
 	l := &list{
-		table: "orders o", letter: "o", joined: products + " JOIN categories c ON c.id = p.category_id",
+		table: "orders o", letter: "o", joined: "JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id",
 		columns: orderColumns + ", p.id, p.name, c.name, p.quantity, p.image, p.deleted_at IS NOT NULL",
 		total:   "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts)",
 	}
@@ -53,17 +52,21 @@ func (s *server) listOrders(w http.ResponseWriter, r *http.Request) error {
 		l.filter = " AND o.state = " + named
 		l.total = "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts WHERE state = " + named + ")"
 	} else if category := q.Get("category"); category != "" {
-		l.matched = products
-		l.filter = " AND p.category_id = " + fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category)))
-		l.countMatches()
+		named := fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category)))
+		l.filter = " AND p.category_id = " + named
+		// Products have an index of a category's for those that are there, and one for those that are deleted.
+		l.count(fmt.Sprintf(`SELECT o.id FROM (SELECT id FROM products WHERE category_id = %[1]s AND deleted_at IS NULL
+				UNION ALL SELECT id FROM products WHERE category_id = %[1]s AND deleted_at IS NOT NULL) p
+			CROSS JOIN LATERAL (SELECT id FROM orders WHERE product_id = p.id AND deleted_at IS NULL OFFSET 0) o`, named))
 	} else if search := q.Get("search"); search != "" {
 		like := l.like(search)
-		l.matched = products
 		l.filter = fmt.Sprintf(" AND (o.search_key LIKE %[1]s OR p.name_key LIKE %[1]s)", like)
-		l.found = fmt.Sprintf(`SELECT order_id AS id FROM order_texts WHERE text LIKE %[1]s UNION
-			SELECT o.id FROM product_texts t JOIN products p ON p.id = t.product_id AND p.name_key LIKE %[1]s JOIN orders o ON o.product_id = p.id AND o.deleted_at IS NULL
-			WHERE t.text LIKE %[1]s`, like)
-		l.countMatches()
+		// OFFSET 0 keeps the order of the steps: from the texts to their rows.
+		l.found = fmt.Sprintf(`SELECT order_id AS id FROM order_texts WHERE text LIKE %[1]s UNION ALL
+			SELECT o.id FROM (SELECT product_id FROM product_texts WHERE text LIKE %[1]s OFFSET 0) t
+			CROSS JOIN LATERAL (SELECT id FROM products WHERE id = t.product_id AND name_key LIKE %[1]s OFFSET 0) p
+			CROSS JOIN LATERAL (SELECT id FROM orders WHERE product_id = p.id AND deleted_at IS NULL AND search_key NOT LIKE %[1]s OFFSET 0) o`, like)
+		l.count(l.found)
 	}
 	p, err := newPage(q)
 	if err != nil {

@@ -83,7 +83,7 @@ func (s *server) listProducts(w http.ResponseWriter, r *http.Request) error {
 		like := l.like(search)
 		l.filter = " AND p.search_key LIKE " + like
 		l.found = "SELECT product_id AS id FROM product_texts WHERE text LIKE " + like
-		l.countMatches()
+		l.count(l.found)
 	}
 	p, err := newPage(q)
 	if err != nil {
