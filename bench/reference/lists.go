@@ -112,8 +112,9 @@ func (l *list) statement(behind string, size, offset int) string {
 	read := "SELECT %s, " + l.columns + " FROM " + l.table + " " + l.joined + " " + where + " %s " + newest
 	switch {
 	case l.found != "": // few are read by their ids; for many, the newest are looked through until enough are found
-		byID := fmt.Sprintf("SELECT (SELECT n FROM n), %s FROM found CROSS JOIN LATERAL (SELECT * FROM %s %s AND %s.id = found.id OFFSET 0) %s %s WHERE (SELECT n FROM n) <= %d %s",
-			l.columns, l.table, where, l.letter, l.letter, l.joined, few, newest)
+		page := fmt.Sprintf("SELECT %[1]s.* FROM found CROSS JOIN LATERAL (SELECT * FROM %[2]s %[3]s AND %[1]s.id = found.id OFFSET 0) %[1]s WHERE (SELECT n FROM n) <= %[4]d %[5]s",
+			l.letter, l.table, where, few, newest)
+		byID := fmt.Sprintf("SELECT (SELECT n FROM n), %[1]s FROM (%[2]s) %[3]s %[4]s ORDER BY %[3]s.created_at DESC, %[3]s.id DESC", l.columns, page, l.letter, l.joined)
 		walk := fmt.Sprintf(read, "(SELECT n FROM n)", fmt.Sprintf("AND (SELECT n FROM n) > %d%s", few, l.filter))
 		return fmt.Sprintf("WITH found AS MATERIALIZED (%s LIMIT %d), n AS MATERIALIZED (SELECT count(*) AS n FROM found) (%s) UNION ALL (%s)", l.found, mostCounted+1, byID, walk)
 	case offset > 0 && !l.counted: // of what is passed over, the index alone is read
