@@ -46,7 +46,8 @@ type sample struct {
 // cpu is what a request costs in all.
 func (s sample) cpu() time.Duration { return s.ServerCPU + s.DatabaseCPU }
 
-// client is one connection that is kept alive. It speaks plain HTTP/1.1 and reads answers with net/http, so that the machine is the servers' for the most part.
+// client is one connection that is kept alive. It speaks plain HTTP/1.1 and reads answers with net/http, so that the machine is the servers' for
+// the most part.
 type client struct {
 	conn   net.Conn
 	in     *bufio.Reader
@@ -56,8 +57,8 @@ type client struct {
 	failed error
 }
 
-// drive has the case's clients ask the server for the time, each again as soon as it has its answer, and measures. It returns an error for an answer with
-// another status than that of the case. It ends early when there is nothing left to ask for.
+// drive has the case's clients ask the server for the time, each again as soon as it has its answer, and measures. It returns an error for an
+// answer with another status than that of the case. It ends early when there is nothing left to ask for.
 func (w *world) drive(ctx context.Context, s *server, c benchCase, d time.Duration) (sample, error) {
 	clients := make([]*client, c.clients)
 	for i := range clients {

@@ -112,11 +112,13 @@ func (l *list) statement(behind string, size, offset int) string {
 	read := "SELECT %s, " + l.columns + " FROM " + l.table + " " + l.joined + " " + where + " %s " + newest
 	switch {
 	case l.found != "": // few are read by their ids; for many, the newest are looked through until enough are found
-		page := fmt.Sprintf("SELECT %[1]s.* FROM found CROSS JOIN LATERAL (SELECT * FROM %[2]s %[3]s AND %[1]s.id = found.id OFFSET 0) %[1]s WHERE (SELECT n FROM n) <= %[4]d %[5]s",
-			l.letter, l.table, where, few, newest)
-		byID := fmt.Sprintf("SELECT (SELECT n FROM n), %[1]s FROM (%[2]s) %[3]s %[4]s ORDER BY %[3]s.created_at DESC, %[3]s.id DESC", l.columns, page, l.letter, l.joined)
+		page := fmt.Sprintf("SELECT %[1]s.* FROM found CROSS JOIN LATERAL (SELECT * FROM %[2]s %[3]s AND %[1]s.id = found.id OFFSET 0) %[1]s "+
+			"WHERE (SELECT n FROM n) <= %[4]d %[5]s", l.letter, l.table, where, few, newest)
+		byID := fmt.Sprintf("SELECT (SELECT n FROM n), %[1]s FROM (%[2]s) %[3]s %[4]s ORDER BY %[3]s.created_at DESC, %[3]s.id DESC",
+			l.columns, page, l.letter, l.joined)
 		walk := fmt.Sprintf(read, "(SELECT n FROM n)", fmt.Sprintf("AND (SELECT n FROM n) > %d%s", few, l.filter))
-		return fmt.Sprintf("WITH found AS MATERIALIZED (%s LIMIT %d), n AS MATERIALIZED (SELECT count(*) AS n FROM found) (%s) UNION ALL (%s)", l.found, mostCounted+1, byID, walk)
+		return fmt.Sprintf("WITH found AS MATERIALIZED (%s LIMIT %d), n AS MATERIALIZED (SELECT count(*) AS n FROM found) (%s) UNION ALL (%s)",
+			l.found, mostCounted+1, byID, walk)
 	case offset > 0 && !l.counted: // of what is passed over, the index alone is read
 		there := fmt.Sprintf("(SELECT %s.id FROM %s %s %s %s) there JOIN ", l.letter, l.table, where, l.filter, newest)
 		return fmt.Sprintf("SELECT %s, %s FROM %s%s ON %s.id = there.id %s ORDER BY %s.created_at DESC, %s.id DESC",
@@ -125,9 +127,11 @@ func (l *list) statement(behind string, size, offset int) string {
 	return fmt.Sprintf(read, l.total, l.filter)
 }
 
-// read asks for the page behind the cursor, or for the one of the number, and for the total in the same statement. It asks for one row more than the page has, to know
-// whether anything follows, and fills the page in.
-func read[T any](ctx context.Context, s *server, l *list, p *page, scan func(row pgx.Rows, total *int64) (T, error), placed func(T) cursor) ([]T, error) {
+// read asks for the page behind the cursor, or for the one of the number, and for the total in the same statement. It asks for one row more than
+// the page has, to know whether anything follows, and fills the page in.
+func read[T any](
+	ctx context.Context, s *server, l *list, p *page, scan func(row pgx.Rows, total *int64) (T, error), placed func(T) cursor,
+) ([]T, error) {
 	behind, offset := "", (p.Page-1)*p.PageSize
 	if p.after != nil {
 		behind, offset = fmt.Sprintf("AND (%[1]s.created_at, %[1]s.id) < (%[2]s, %[3]s)", l.letter, l.arg(p.after.Time), l.arg(p.after.ID)), 0

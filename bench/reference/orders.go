@@ -93,9 +93,11 @@ WITH p AS (
 	SELECT * FROM products WHERE id = $11 AND deleted_at IS NULL AND quantity >= $14 FOR SHARE
 ), done AS (
 	INSERT INTO orders (id, product_id, client, client_key, description, search_key, quantity, state, version, created_by, created_at, updated_at)
-	SELECT $10::uuid, id, $12::text, $15::text, $13::text, $16::text, $14::bigint, 'Pending', 1, $3::uuid, $2::timestamptz, $2::timestamptz FROM p RETURNING *
+	SELECT $10::uuid, id, $12::text, $15::text, $13::text, $16::text, $14::bigint, 'Pending', 1, $3::uuid, $2::timestamptz, $2::timestamptz FROM p
+	RETURNING *
 ), stepped AS (
-	INSERT INTO order_steps (id, order_id, order_version, to_state, user_id, created_at) SELECT $17::uuid, id, 1, 'Pending', $3::uuid, $2::timestamptz FROM done
+	INSERT INTO order_steps (id, order_id, order_version, to_state, user_id, created_at)
+	SELECT $17::uuid, id, 1, 'Pending', $3::uuid, $2::timestamptz FROM done
 ), ` + auditTail + `
 SELECT ` + orderColumns + `, ` + productColumns + ` FROM done o, p JOIN categories c ON c.id = p.category_id`
 
@@ -130,14 +132,14 @@ func (s *server) place(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusCreated, o)
 }
 
-// approveOrder moves a Pending order to Ready, takes its stock, writes history, movement and audit log, and announces what has become low. Where there is too
-// little, the product's own check fails it as a whole.
+// approveOrder moves a Pending order to Ready, takes its stock, writes history, movement and audit log, and announces what has become low. Where
+// there is too little, the product's own check fails it as a whole.
 const approveOrder = `
 WITH o AS (
 	UPDATE orders SET state = 'Ready', version = version + 1, updated_at = $2 WHERE id = $10 AND state = 'Pending' AND deleted_at IS NULL RETURNING *
 ), done AS (
-	UPDATE products SET quantity = products.quantity - o.quantity, version = products.version + 1, updated_at = $2 FROM o WHERE products.id = o.product_id
-	RETURNING products.*
+	UPDATE products SET quantity = products.quantity - o.quantity, version = products.version + 1, updated_at = $2
+	FROM o WHERE products.id = o.product_id RETURNING products.*
 ), stepped AS (
 	INSERT INTO order_steps (id, order_id, order_version, from_state, to_state, user_id, created_at)
 	SELECT $11::uuid, id, version, 'Pending', 'Ready', $3::uuid, $2::timestamptz FROM o
@@ -163,7 +165,8 @@ func (s *server) approve(w http.ResponseWriter, r *http.Request) error {
 	}
 	entry := newEntry(callerOf(r.Context()), now(), "order.moved", "order", id, map[string]string{"from": "Pending", "to": "Ready"})
 	var o order[product]
-	err = s.db.QueryRow(r.Context(), approveOrder, entry.before(id, uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()))...).Scan(append(o.into(), o.Item.into()...)...)
+	args := entry.before(id, uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()))
+	err = s.db.QueryRow(r.Context(), approveOrder, args...).Scan(append(o.into(), o.Item.into()...)...)
 	const checkViolation = "23514"
 	switch {
 	case isNoRow(err):
