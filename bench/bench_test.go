@@ -12,12 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRun tries everything that "make bench" does, on a catalogue so small that its figures mean nothing: that both servers answer every case, and the same.
+// TestRun tries everything that "make bench" does, on a catalogue so small that its figures mean nothing: that both servers answer every case, and
+// the same.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "report.md")
 	require.NoError(t, os.WriteFile(file, []byte("by hand, above\n"+begins+"old\n"+ends+"by hand, below\n"), 0o600))
-	c := settings{products: 200, orders: 400, small: 100, embedded: 200, rounds: 1, slice: 20 * time.Millisecond, cases: regexp.MustCompile(""), report: file}
+	c := settings{products: 200, orders: 400, small: 100, embedded: 200, rounds: 1, slice: 20 * time.Millisecond, cases: regexp.MustCompile("")}
 	found, err := run(t.Context(), c, t.Output())
 	require.NoError(t, err)
 	all := new(stock).cases()
@@ -32,7 +33,7 @@ func TestRun(t *testing.T) {
 	require.NotEmpty(t, found.growth)
 	require.NotZero(t, found.peak)
 
-	require.NoError(t, found.writeInto(c.report))
+	require.NoError(t, found.writeInto(file))
 	written, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(string(written), "by hand, above\n"+begins))
@@ -103,7 +104,9 @@ func TestSettings(t *testing.T) {
 	for _, one := range c.chosen(new(stock).cases()) {
 		require.True(t, strings.HasPrefix(one.name, "orders"))
 	}
-	for name, wrong := range map[string]string{"PRODUCTS": "many", "ORDERS": "0", "SMALL": "-1", "EMBEDDED": "1.5", "ROUNDS": "x", "SECONDS": "0", "CASES": "("} {
+	for name, wrong := range map[string]string{
+		"PRODUCTS": "many", "ORDERS": "0", "SMALL": "-1", "EMBEDDED": "1.5", "ROUNDS": "x", "SECONDS": "0", "CASES": "(",
+	} {
 		_, err := read(map[string]string{name: wrong})
 		require.ErrorContains(t, err, name)
 	}

@@ -178,11 +178,11 @@ func (s *stock) cases() []benchCase {
 	fewProducts, fewOrders := prefix("KX-%06d", s.size), prefix("C-%07d", 2*s.size)
 	const products, orders = "/products", "/products/orders"
 	return []benchCase{
-		{name: "login", clients: loginClients, status: http.StatusOK, next: always(request{
-			method: http.MethodPost, path: "/auth/login", body: fmt.Sprintf(`{"email":%q,"password":%q}`, tillEmail, password),
-		}), varies: []string{"accessToken", "refreshToken"}},
+		{name: "login", clients: loginClients, status: http.StatusOK, next: always(login(tillEmail)), varies: []string{"accessToken", "refreshToken"}},
 
-		{name: "a product", clients: manyClients, status: http.StatusOK, grows: true, next: draw(s.products, func(id string) request { return get("/products/" + id) })},
+		{name: "a product", clients: manyClients, status: http.StatusOK, grows: true, next: draw(s.products, func(id string) request {
+			return get("/products/" + id)
+		})},
 		{name: "a product, unchanged (304)", clients: manyClients, status: http.StatusNotModified, next: always(request{
 			method: http.MethodGet, path: "/products/" + s.pictured, ifNoneMatch: s.tag,
 		})},
@@ -216,15 +216,21 @@ func (s *stock) cases() []benchCase {
 			return search(orders)(fewOrders(dice)), true
 		}},
 
-		{name: "making an order", clients: manyClients, status: http.StatusCreated, next: draw(s.products, place), varies: []string{"id", "createdAt", "updatedAt"}},
+		{name: "making an order", clients: manyClients, status: http.StatusCreated, next: draw(s.products, place),
+			varies: []string{"id", "createdAt", "updatedAt"}},
 		{name: "approval, of many products", clients: manyClients, status: http.StatusOK, next: approve(s.pending), uses: s.pending,
-			varies: []string{"id", "createdAt", "updatedAt", "client", "name", "category", "description", "quantity", "sku", "reorderLevel", "imageUrl"}, alone: true},
+			varies: []string{"id", "createdAt", "updatedAt", "client", "description", "quantity", "name", "category", "sku", "reorderLevel", "imageUrl"},
+			alone:  true},
 		{name: "approval, of one product", clients: crowd, status: http.StatusOK, next: approve(s.hot), uses: s.hot,
 			varies: []string{"id", "createdAt", "updatedAt", "client", "description", "quantity"}, alone: true},
 		{name: "changing a quantity by 1", clients: manyClients, status: http.StatusOK, next: draw(s.products, func(id string) request {
 			return request{method: http.MethodPatch, path: "/products/quantity/" + id, body: `{"delta":1}`}
 		}), varies: []string{"quantity", "updatedAt"}},
 	}
+}
+
+func login(email string) request {
+	return request{method: http.MethodPost, path: "/auth/login", body: fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)}
 }
 
 func place(product string) request {

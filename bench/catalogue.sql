@@ -53,7 +53,8 @@ CREATE TEMP TABLE made_products ON COMMIT DROP AS
 SELECT rolled.n, pg_temp.id7(at, d) AS id, c.id AS category_id, at,
     pg_temp.pick('{Steel,Brass,Copper,Titanium,Nylon,Oak,Walnut,Granite,Carbon,Zinc}', get_byte(d, 20)) || ' '
         || pg_temp.pick('{Polished,Brushed,Painted,Coated,Raw,Tempered,Waxed,Anodised}', get_byte(d, 21)) || ' '
-        || pg_temp.pick('{Bolt,Washer,Bracket,Hinge,Lantern,Shelf,Crate,Hammer,Wrench,Ladder,Bucket,Clamp,Spring,Valve,Pulley,Chisel,Funnel,Hook,Lever,Gasket,Basket,Trolley,Handle,Bearing,Cabinet}', get_byte(d, 22))
+        || pg_temp.pick('{Bolt,Washer,Bracket,Hinge,Lantern,Shelf,Crate,Hammer,Wrench,Ladder,Bucket,Clamp,Spring,Valve,Pulley,Chisel,Funnel,Hook,Lever,
+            Gasket,Basket,Trolley,Handle,Bearing,Cabinet}', get_byte(d, 22))
         || ' ' || 10 + get_byte(d, 23) % 90 || 'x' || 100 + get_byte(d, 24) || ' mm KX-' || lpad(rolled.n::text, 7, '0') AS name,
     'Suits ' || pg_temp.pick('{indoor,outdoor,marine,heavy,light,public}', get_byte(d, 25)) || ' use and all weathers, comes in boxes of '
         || 10 + get_byte(d, 26) || ', made by ' || pg_temp.pick('{Aldermoor,Birkhall,Castlegate,Dunmere,Eastwick,Fairholm,Greystone}', get_byte(d, 27))

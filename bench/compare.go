@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// agree asks both servers the same, or what is alike where an answer changes something, and returns an error unless both answer with the case's status and
-// the same JSON values.
+// agree asks both servers the same, or what is alike where an answer changes something, and returns an error unless both answer with the case's
+// status and the same JSON values.
 func agree(ctx context.Context, ours, reference *server, cases []benchCase) error {
 	const tries = 5
 	dice := rand.New(rand.NewPCG(1, 2))

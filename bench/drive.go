@@ -46,7 +46,8 @@ type sample struct {
 // cpu is what a request costs in all.
 func (s sample) cpu() time.Duration { return s.ServerCPU + s.DatabaseCPU }
 
-// client is one connection that is kept alive. It speaks plain HTTP/1.1 and reads answers with net/http, so that the machine is the servers' for the most part.
+// client is one connection that is kept alive. It speaks plain HTTP/1.1 and reads answers with net/http, so that the machine is the servers' for
+// the most part.
 type client struct {
 	conn   net.Conn
 	in     *bufio.Reader
@@ -56,8 +57,8 @@ type client struct {
 	failed error
 }
 
-// drive has the case's clients ask the server for the time, each again as soon as it has its answer, and measures. It returns an error for an answer with
-// another status than that of the case. It ends early when there is nothing left to ask for.
+// drive has the case's clients ask the server for the time, each again as soon as it has its answer, and measures. It returns an error for an
+// answer with another status than that of the case. It ends early when there is nothing left to ask for.
 func (w *world) drive(ctx context.Context, s *server, c benchCase, d time.Duration) (sample, error) {
 	clients := make([]*client, c.clients)
 	for i := range clients {
@@ -103,7 +104,7 @@ func (w *world) drive(ctx context.Context, s *server, c benchCase, d time.Durati
 }
 
 func (cl *client) run(ctx context.Context, s *server, c benchCase, until time.Time) error {
-	for at := time.Now(); at.Before(until) && ctx.Err() == nil; {
+	for at := time.Now(); ctx.Err() == nil; {
 		r, ok := c.next(cl.dice)
 		if !ok {
 			return nil
@@ -117,6 +118,9 @@ func (cl *client) run(ctx context.Context, s *server, c benchCase, until time.Ti
 		}
 		done := time.Now()
 		cl.took, at = append(cl.took, done.Sub(at)), done
+		if at.After(until) { // each asks once at least
+			return nil
+		}
 	}
 	return ctx.Err()
 }

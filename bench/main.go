@@ -1,6 +1,6 @@
-// Command bench measures the server on a large catalogue: against a bare server that answers the same (see reference), against itself on a small catalogue,
-// and on the embedded database. It starts a private Postgres, fills it, and writes what it found into docs/benchmarks.md. What it is to do stands
-// in the environment:
+// Command bench measures the server on a large catalogue: against a bare server that answers the same (see reference), against itself on a small
+// catalogue, and on the embedded database. It starts a private Postgres, fills it, and writes what it found into docs/benchmarks.md. What it is
+// to do stands in the environment:
 //
 //	PRODUCTS  how many products there are; 1000000 by default
 //	ORDERS    how many orders; twice as many by default
@@ -226,8 +226,8 @@ func (c settings) chosen(all []benchCase) []benchCase {
 	return some
 }
 
-// rounds measures all cases again and again, each time for all contenders one after the other, the first of whom changes. All contenders have the same cases in
-// the same order.
+// rounds measures all cases again and again, each time for all contenders one after the other, the first of whom changes. All contenders have the
+// same cases in the same order.
 func (w *world) rounds(ctx context.Context, c settings, what string, contenders ...*contender) ([]line, error) {
 	lines := make([]line, len(contenders[0].cases))
 	for round := range c.rounds {
@@ -247,8 +247,8 @@ func (w *world) rounds(ctx context.Context, c settings, what string, contenders 
 	return lines, nil
 }
 
-// measure takes one more sample of a case. The first time it has it asked for a while before, since what is read for the first time is read slowly. What the
-// case uses up is made by the maker.
+// measure takes one more sample of a case. The first time it has it asked for a while before, since what is read for the first time is read
+// slowly. What the case uses up is made by the maker.
 func (w *world) measure(ctx context.Context, c settings, samples *[]sample, maker *server, it *contender, n int) error {
 	one, last := it.cases[n], 0
 	if len(*samples) > 0 {

@@ -46,12 +46,13 @@ func spreadOf(values []float64) spread {
 	return spread{median, values[0], values[len(values)-1]}
 }
 
-func medianOf(samples []sample, of func(sample) float64) float64 {
+// middle writes the median of a figure.
+func middle(samples []sample, of func(sample) float64) string {
 	values := make([]float64, len(samples))
 	for i, s := range samples {
 		values[i] = of(s)
 	}
-	return spreadOf(values).median
+	return short(spreadOf(values).median)
 }
 
 // ratio compares two contenders round by round.
@@ -96,7 +97,7 @@ func (s spread) String() string {
 }
 
 func cost(samples []sample) string {
-	return short(medianOf(samples, serverCost)) + " + " + short(medianOf(samples, databaseCost))
+	return middle(samples, serverCost) + " + " + middle(samples, databaseCost)
 }
 
 // text is the report in Markdown.
@@ -109,12 +110,14 @@ func (f *findings) text() string {
 		runtime.NumCPU(), products, orders, c.rounds, c.slice)
 	say("From the start of the server to its first answer from this catalogue it took %d ms. Its memory (RSS) was %d MB at the peak of all cases.\n",
 		f.firstAnswer.Milliseconds(), f.peak>>20)
-	say("| on Postgres | a second: server, reference | **server / reference** | CPU µs a request: server + Postgres, reference + Postgres | **reference / server** | p50 ms | p99 ms |")
+	say("| on Postgres | a second: server, reference | **server / reference** | CPU µs a request: server + Postgres, reference + Postgres " +
+		"| **reference / server** | p50 ms | p99 ms |")
 	say("|---|---|---|---|---|---|---|")
 	for _, l := range f.against {
 		ours, bare := l.samples[0], l.samples[1]
-		say("| %s | %s, %s | %s | %s, %s | %s | %s, %s | %s, %s |", l.name, short(medianOf(ours, rate)), short(medianOf(bare, rate)), ratio(ours, bare, rate),
-			cost(ours), cost(bare), ratio(bare, ours, costs), short(medianOf(ours, half)), short(medianOf(bare, half)), short(medianOf(ours, slowest)), short(medianOf(bare, slowest)))
+		both := func(of func(sample) float64) string { return middle(ours, of) + ", " + middle(bare, of) }
+		say("| %s | %s | %s | %s, %s | %s | %s | %s |", l.name, both(rate), ratio(ours, bare, rate), cost(ours), cost(bare), ratio(bare, ours, costs),
+			both(half), both(slowest))
 	}
 	say("\n| growth | CPU µs a request with %s products | with %s | **times as much** |", grouped(int64(c.small)), products)
 	say("|---|---|---|---|")
@@ -125,7 +128,7 @@ func (f *findings) text() string {
 	say("|---|---|---|---|---|")
 	for _, l := range f.embedded {
 		s := l.samples[0]
-		say("| %s | %s | %s | %s | %s |", l.name, short(medianOf(s, rate)), short(medianOf(s, serverCost)), short(medianOf(s, half)), short(medianOf(s, slowest)))
+		say("| %s | %s | %s | %s | %s |", l.name, middle(s, rate), middle(s, serverCost), middle(s, half), middle(s, slowest))
 	}
 	say("\nThere its memory was %d MB at the peak.", f.embeddedPeak>>20)
 	return b.String()

@@ -66,7 +66,8 @@ func newWorld(ctx context.Context, tell io.Writer) (*world, error) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		return nil, err
 	}
-	if w.postgres, err = testservers.StartPostgres(data, "fsync=on", "full_page_writes=on", "synchronous_commit=on", "shared_buffers=512MB"); err != nil {
+	w.postgres, err = testservers.StartPostgres(data, "fsync=on", "full_page_writes=on", "synchronous_commit=on", "shared_buffers=512MB")
+	if err != nil {
 		w.close()
 		return nil, err
 	}
@@ -141,8 +142,11 @@ func (w *world) load(ctx context.Context, products, orders int) (*catalogue, err
 	return made, err
 }
 
-const addTill = `INSERT INTO users (id, email, email_key, username, username_key, first_name, first_name_key, last_name, last_name_key, role, status, password_hash, created_at, updated_at)
-	SELECT gen_random_uuid(), '` + tillEmail + `', '` + tillEmail + `', 'till', 'till', 'Till', 'till', 'One', 'one', 'User', status, password_hash, now(), now() FROM users`
+// addTill makes a second user, with the Admin's password.
+const addTill = `INSERT INTO users (id, email, email_key, username, username_key, first_name, first_name_key, last_name, last_name_key,
+		role, status, password_hash, created_at, updated_at)
+	SELECT gen_random_uuid(), '` + tillEmail + `', '` + tillEmail + `', 'till', 'till', 'Till', 'till', 'One', 'one',
+		'User', status, password_hash, now(), now() FROM users`
 
 // server is a program that answers.
 type server struct {
@@ -256,7 +260,7 @@ func (s *server) fetch(ctx context.Context, r request, into any) (http.Header, e
 // logIn gives the server's clients the Admin's token.
 func (s *server) logIn(ctx context.Context) error {
 	var tokens struct{ AccessToken string }
-	_, err := s.fetch(ctx, request{method: http.MethodPost, path: "/auth/login", body: fmt.Sprintf(`{"email":%q,"password":%q}`, adminEmail, password)}, &tokens)
+	_, err := s.fetch(ctx, login(adminEmail), &tokens)
 	s.token = tokens.AccessToken
 	return err
 }

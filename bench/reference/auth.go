@@ -36,7 +36,8 @@ func callerOf(ctx context.Context) caller { return ctx.Value(callerKey{}).(calle
 
 // signedIn lets nobody pass without a token that was signed here, for here, and that is still in force.
 func (s *server) signedIn(next func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
-	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuer("inventoryhub"), jwt.WithAudience("inventoryhub"), jwt.WithExpirationRequired())
+	parser := jwt.NewParser(jwt.WithValidMethods([]string{"HS256"}), jwt.WithIssuer("inventoryhub"), jwt.WithAudience("inventoryhub"),
+		jwt.WithExpirationRequired())
 	key := func(*jwt.Token) (any, error) { return s.secret, nil }
 	return func(w http.ResponseWriter, r *http.Request) error {
 		refused := refusal{http.StatusUnauthorized, "authorization", "The access token is not valid"}

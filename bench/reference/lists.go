@@ -83,7 +83,6 @@ type list struct {
 	columns string
 	args    []any
 	total   string
-	matched string // what the filter needs beside the table
 	filter  string // after AND, or nothing
 	found   string // the ids that a search finds, by the index of texts
 	counted bool   // up to mostCounted
@@ -100,10 +99,10 @@ func (l *list) like(search string) string {
 	return l.arg("%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(strings.ToLower(search)) + "%")
 }
 
-// countMatches has the filter's matches counted, up to one more than mostCounted.
-func (l *list) countMatches() {
+// count has the rows of a SELECT counted for the total, up to one more than mostCounted.
+func (l *list) count(matches string) {
 	l.counted = true
-	l.total = fmt.Sprintf("(SELECT count(*) FROM (SELECT FROM %s %s WHERE %s.deleted_at IS NULL %s LIMIT %d) matches)", l.table, l.matched, l.letter, l.filter, mostCounted+1)
+	l.total = fmt.Sprintf("(SELECT count(*) FROM (%s LIMIT %d) matches)", matches, mostCounted+1)
 }
 
 // statement puts the page together that begins behind the cursor, if there is one, or after so many rows.
@@ -113,29 +112,31 @@ func (l *list) statement(behind string, size, offset int) string {
 	read := "SELECT %s, " + l.columns + " FROM " + l.table + " " + l.joined + " " + where + " %s " + newest
 	switch {
 	case l.found != "": // few are read by their ids; for many, the newest are looked through until enough are found
-		return fmt.Sprintf("WITH found AS MATERIALIZED (%s LIMIT %d), n AS MATERIALIZED (SELECT count(*) AS n FROM found) (", l.found, mostCounted+1) +
-			fmt.Sprintf(read, "(SELECT n FROM n)", "AND (SELECT n FROM n) <= "+strconv.Itoa(few)+" AND "+l.letter+".id IN (SELECT id FROM found)") + ") UNION ALL (" +
-			fmt.Sprintf(read, "(SELECT n FROM n)", "AND (SELECT n FROM n) > "+strconv.Itoa(few)+l.filter) + ")"
-	case offset > 0: // of what is passed over, the index alone is read
-		there := fmt.Sprintf("(SELECT %s.id FROM %s %s %s %s %s) there JOIN ", l.letter, l.table, l.matched, where, l.filter, newest)
+		page := fmt.Sprintf("SELECT %[1]s.* FROM found CROSS JOIN LATERAL (SELECT * FROM %[2]s %[3]s AND %[1]s.id = found.id OFFSET 0) %[1]s "+
+			"WHERE (SELECT n FROM n) <= %[4]d %[5]s", l.letter, l.table, where, few, newest)
+		byID := fmt.Sprintf("SELECT (SELECT n FROM n), %[1]s FROM (%[2]s) %[3]s %[4]s ORDER BY %[3]s.created_at DESC, %[3]s.id DESC",
+			l.columns, page, l.letter, l.joined)
+		walk := fmt.Sprintf(read, "(SELECT n FROM n)", fmt.Sprintf("AND (SELECT n FROM n) > %d%s", few, l.filter))
+		return fmt.Sprintf("WITH found AS MATERIALIZED (%s LIMIT %d), n AS MATERIALIZED (SELECT count(*) AS n FROM found) (%s) UNION ALL (%s)",
+			l.found, mostCounted+1, byID, walk)
+	case offset > 0 && !l.counted: // of what is passed over, the index alone is read
+		there := fmt.Sprintf("(SELECT %s.id FROM %s %s %s %s) there JOIN ", l.letter, l.table, where, l.filter, newest)
 		return fmt.Sprintf("SELECT %s, %s FROM %s%s ON %s.id = there.id %s ORDER BY %s.created_at DESC, %s.id DESC",
 			l.total, l.columns, there, l.table, l.letter, l.joined, l.letter, l.letter)
 	}
 	return fmt.Sprintf(read, l.total, l.filter)
 }
 
-// read asks for the page behind the cursor, or for the one of the number, and for the total in the same statement. It asks for one row more than the page has, to know
-// whether anything follows, and fills the page in.
-func read[T any](ctx context.Context, s *server, l *list, p *page, scan func(row pgx.Rows, total *int64) (T, error), placed func(T) cursor) ([]T, error) {
+// read asks for the page behind the cursor, or for the one of the number, and for the total in the same statement. It asks for one row more than
+// the page has, to know whether anything follows, and fills the page in.
+func read[T any](
+	ctx context.Context, s *server, l *list, p *page, scan func(row pgx.Rows, total *int64) (T, error), placed func(T) cursor,
+) ([]T, error) {
 	behind, offset := "", (p.Page-1)*p.PageSize
 	if p.after != nil {
 		behind, offset = fmt.Sprintf("AND (%[1]s.created_at, %[1]s.id) < (%[2]s, %[3]s)", l.letter, l.arg(p.after.Time), l.arg(p.after.ID)), 0
 	}
-	args := l.args
-	if l.found != "" { // a plan for this text: a search for few and one for many need different ones
-		args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
-	}
-	rows, err := s.db.Query(ctx, l.statement(behind, p.PageSize+1, offset), args...)
+	rows, err := s.db.Query(ctx, l.statement(behind, p.PageSize+1, offset), l.args...)
 	if err != nil {
 		return nil, err
 	}

@@ -42,9 +42,8 @@ type item struct {
 
 func (s *server) listOrders(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
-	products := "JOIN products p ON p.id = o.product_id"
 	l := &list{
-		table: "orders o", letter: "o", joined: products + " JOIN categories c ON c.id = p.category_id",
+		table: "orders o", letter: "o", joined: "JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id",
 		columns: orderColumns + ", p.id, p.name, c.name, p.quantity, p.image, p.deleted_at IS NOT NULL",
 		total:   "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts)",
 	}
@@ -53,17 +52,21 @@ func (s *server) listOrders(w http.ResponseWriter, r *http.Request) error {
 		l.filter = " AND o.state = " + named
 		l.total = "(SELECT COALESCE(sum(n), 0)::bigint FROM order_counts WHERE state = " + named + ")"
 	} else if category := q.Get("category"); category != "" {
-		l.matched = products
-		l.filter = " AND p.category_id = " + fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category)))
-		l.countMatches()
+		named := fmt.Sprintf(categoryNamed, l.arg(strings.ToLower(category)))
+		l.filter = " AND p.category_id = " + named
+		// Products have an index of a category's for those that are there, and one for those that are deleted.
+		l.count(fmt.Sprintf(`SELECT o.id FROM (SELECT id FROM products WHERE category_id = %[1]s AND deleted_at IS NULL
+				UNION ALL SELECT id FROM products WHERE category_id = %[1]s AND deleted_at IS NOT NULL) p
+			CROSS JOIN LATERAL (SELECT id FROM orders WHERE product_id = p.id AND deleted_at IS NULL OFFSET 0) o`, named))
 	} else if search := q.Get("search"); search != "" {
 		like := l.like(search)
-		l.matched = products
 		l.filter = fmt.Sprintf(" AND (o.search_key LIKE %[1]s OR p.name_key LIKE %[1]s)", like)
-		l.found = fmt.Sprintf(`SELECT order_id AS id FROM order_texts WHERE text LIKE %[1]s UNION
-			SELECT o.id FROM product_texts t JOIN products p ON p.id = t.product_id AND p.name_key LIKE %[1]s JOIN orders o ON o.product_id = p.id AND o.deleted_at IS NULL
-			WHERE t.text LIKE %[1]s`, like)
-		l.countMatches()
+		// OFFSET 0 keeps the order of the steps: from the texts to their rows.
+		l.found = fmt.Sprintf(`SELECT order_id AS id FROM order_texts WHERE text LIKE %[1]s UNION ALL
+			SELECT o.id FROM (SELECT product_id FROM product_texts WHERE text LIKE %[1]s OFFSET 0) t
+			CROSS JOIN LATERAL (SELECT id FROM products WHERE id = t.product_id AND name_key LIKE %[1]s OFFSET 0) p
+			CROSS JOIN LATERAL (SELECT id FROM orders WHERE product_id = p.id AND deleted_at IS NULL AND search_key NOT LIKE %[1]s OFFSET 0) o`, like)
+		l.count(l.found)
 	}
 	p, err := newPage(q)
 	if err != nil {
@@ -90,9 +93,11 @@ WITH p AS (
 	SELECT * FROM products WHERE id = $11 AND deleted_at IS NULL AND quantity >= $14 FOR SHARE
 ), done AS (
 	INSERT INTO orders (id, product_id, client, client_key, description, search_key, quantity, state, version, created_by, created_at, updated_at)
-	SELECT $10::uuid, id, $12::text, $15::text, $13::text, $16::text, $14::bigint, 'Pending', 1, $3::uuid, $2::timestamptz, $2::timestamptz FROM p RETURNING *
+	SELECT $10::uuid, id, $12::text, $15::text, $13::text, $16::text, $14::bigint, 'Pending', 1, $3::uuid, $2::timestamptz, $2::timestamptz FROM p
+	RETURNING *
 ), stepped AS (
-	INSERT INTO order_steps (id, order_id, order_version, to_state, user_id, created_at) SELECT $17::uuid, id, 1, 'Pending', $3::uuid, $2::timestamptz FROM done
+	INSERT INTO order_steps (id, order_id, order_version, to_state, user_id, created_at)
+	SELECT $17::uuid, id, 1, 'Pending', $3::uuid, $2::timestamptz FROM done
 ), ` + auditTail + `
 SELECT ` + orderColumns + `, ` + productColumns + ` FROM done o, p JOIN categories c ON c.id = p.category_id`
 
@@ -127,14 +132,14 @@ func (s *server) place(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusCreated, o)
 }
 
-// approveOrder moves a Pending order to Ready, takes its stock, writes history, movement and audit log, and announces what has become low. Where there is too
-// little, the product's own check fails it as a whole.
+// approveOrder moves a Pending order to Ready, takes its stock, writes history, movement and audit log, and announces what has become low. Where
+// there is too little, the product's own check fails it as a whole.
 const approveOrder = `
 WITH o AS (
 	UPDATE orders SET state = 'Ready', version = version + 1, updated_at = $2 WHERE id = $10 AND state = 'Pending' AND deleted_at IS NULL RETURNING *
 ), done AS (
-	UPDATE products SET quantity = products.quantity - o.quantity, version = products.version + 1, updated_at = $2 FROM o WHERE products.id = o.product_id
-	RETURNING products.*
+	UPDATE products SET quantity = products.quantity - o.quantity, version = products.version + 1, updated_at = $2
+	FROM o WHERE products.id = o.product_id RETURNING products.*
 ), stepped AS (
 	INSERT INTO order_steps (id, order_id, order_version, from_state, to_state, user_id, created_at)
 	SELECT $11::uuid, id, version, 'Pending', 'Ready', $3::uuid, $2::timestamptz FROM o
@@ -160,7 +165,8 @@ func (s *server) approve(w http.ResponseWriter, r *http.Request) error {
 	}
 	entry := newEntry(callerOf(r.Context()), now(), "order.moved", "order", id, map[string]string{"from": "Pending", "to": "Ready"})
 	var o order[product]
-	err = s.db.QueryRow(r.Context(), approveOrder, entry.before(id, uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()))...).Scan(append(o.into(), o.Item.into()...)...)
+	args := entry.before(id, uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()))
+	err = s.db.QueryRow(r.Context(), approveOrder, args...).Scan(append(o.into(), o.Item.into()...)...)
 	const checkViolation = "23514"
 	switch {
 	case isNoRow(err):

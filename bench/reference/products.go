@@ -29,7 +29,10 @@ const productColumns = "p.id, p.name, c.name, p.quantity, p.description, p.sku, 
 
 // into gives the places for [productColumns].
 func (p *product) into() []any {
-	return []any{&p.ID, &p.Name, &p.Category, &p.Quantity, &p.Description, &p.SKU, &p.Reorder, &p.ImageURL, (*time.Time)(&p.CreatedAt), (*time.Time)(&p.UpdatedAt), &p.version}
+	return []any{
+		&p.ID, &p.Name, &p.Category, &p.Quantity, &p.Description, &p.SKU, &p.Reorder, &p.ImageURL,
+		(*time.Time)(&p.CreatedAt), (*time.Time)(&p.UpdatedAt), &p.version,
+	}
 }
 
 func tag(version int64) string { return `"v` + strconv.FormatInt(version, 10) + `"` }
@@ -83,7 +86,7 @@ func (s *server) listProducts(w http.ResponseWriter, r *http.Request) error {
 		like := l.like(search)
 		l.filter = " AND p.search_key LIKE " + like
 		l.found = "SELECT product_id AS id FROM product_texts WHERE text LIKE " + like
-		l.countMatches()
+		l.count(l.found)
 	}
 	p, err := newPage(q)
 	if err != nil {
@@ -119,8 +122,9 @@ SELECT ` + productColumns + ` FROM done p JOIN categories c ON c.id = p.category
 // announceLow tells everybody who watches the stock of the product in "low", if there is one.
 const announceLow = `announced AS (
 	INSERT INTO outbox (id, type, subject, data, occurred_at, state, retries, due_at, last_error, trace_parent)
-	SELECT gen_random_uuid(), 'stock.low', u.id, json_build_object('email', u.email, 'firstName', u.first_name, 'lastName', u.last_name, 'productId', low.id,
-		'productName', low.name, 'sku', COALESCE(low.sku, ''), 'quantity', low.quantity, 'reorderLevel', low.reorder_level)::text, $2, 'Pending', 0, $2, '', ''
+	SELECT gen_random_uuid(), 'stock.low', u.id, json_build_object('email', u.email, 'firstName', u.first_name, 'lastName', u.last_name,
+		'productId', low.id, 'productName', low.name, 'sku', COALESCE(low.sku, ''), 'quantity', low.quantity, 'reorderLevel', low.reorder_level)::text,
+		$2, 'Pending', 0, $2, '', ''
 	FROM low JOIN users u ON u.deleted_at IS NULL AND u.status = 'Active' AND u.role IN ('Admin', 'Manager')
 )`
 
