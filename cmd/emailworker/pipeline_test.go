@@ -328,6 +328,7 @@ type invitation struct {
 	Attempts  int
 	LastError *string
 	SentAt    *time.Time
+	ExpiresAt *time.Time
 }
 
 func (h *hub) invitation(p *program, email string) invitation {
@@ -358,7 +359,10 @@ func (h *hub) requireSettled(api *program, want settled) {
 			expected = append(expected, email)
 		}
 	}
-	if !assert.Eventually(h.t, func() bool { return h.mails.has(expected) && h.idle(want.dead) }, patience, 20*time.Millisecond) {
+	dropped := func() int { return h.count("deliveries WHERE state = 'Dropped'") }
+	// The broker does not count what a worker has, and a worker that has not claimed it yet is not seen in the database.
+	settles := func() bool { return h.mails.has(expected) && h.idle(want.dead) && dropped() >= want.dropped }
+	if !assert.Eventually(h.t, settles, patience, 20*time.Millisecond) {
 		h.t.FailNow()
 	}
 	twice := set(want.twice)
@@ -377,7 +381,7 @@ func (h *hub) requireSettled(api *program, want settled) {
 	for _, email := range want.unsent {
 		require.Empty(h.t, h.mails.to(email), email)
 	}
-	require.Equal(h.t, want.dropped, h.count("deliveries WHERE state = 'Dropped'"))
+	require.Equal(h.t, want.dropped, dropped())
 }
 
 // idle says whether nothing is under way: no event, no mail, no message but the dead ones.
