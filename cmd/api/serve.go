@@ -60,9 +60,9 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 		return err
 	}
 	defer func() { _ = store.Close() }()
-	files, err := imagestore.Open(ctx, c.ImagesURL)
+	files, err := openImages(ctx, c)
 	if err != nil {
-		return fmt.Errorf("IMAGES_URL: %w", err)
+		return err
 	}
 	tokens, err := token.NewIssuer(secret, c.AccessTokenTTL, now)
 	if err != nil {
@@ -162,6 +162,15 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	stop() // after the last request, whose event may still be relayed
 	running.Wait()
 	return err
+}
+
+// openImages opens the store of pictures.
+func openImages(ctx context.Context, c config.Config) (*imagestore.Store, error) {
+	files, err := imagestore.Open(ctx, c.ImagesURL)
+	if err != nil {
+		return nil, fmt.Errorf("IMAGES_URL: %w", err)
+	}
+	return files, nil
 }
 
 // signingSecret gives the secret for access tokens. On the embedded database one is made at the first start and kept beside it.
