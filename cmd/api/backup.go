@@ -13,7 +13,6 @@ import (
 
 	"inventoryhub/internal/backup"
 	"inventoryhub/internal/daemon"
-	"inventoryhub/internal/imagestore"
 )
 
 // throughPipe stands for stdin or stdout in the place of a file.
@@ -31,9 +30,9 @@ func backupCommand(load loader) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			files, err := imagestore.Open(cmd.Context(), c.ImagesURL)
+			files, err := openImages(cmd.Context(), c)
 			if err != nil {
-				return fmt.Errorf("IMAGES_URL: %w", err)
+				return err
 			}
 			var manifest backup.Manifest
 			var images backup.Images
@@ -133,9 +132,9 @@ func restoreCommand(load loader) *cobra.Command {
 				defer func() { _ = file.Close() }()
 				from = file
 			}
-			files, err := imagestore.Open(cmd.Context(), c.ImagesURL)
+			files, err := openImages(cmd.Context(), c)
 			if err != nil {
-				return fmt.Errorf("IMAGES_URL: %w", err)
+				return err
 			}
 			progress, end := newProgress(cmd.ErrOrStderr())
 			done, err := backup.Read(cmd.Context(), from, c.Operator(), files, backup.Options{ResendPending: resend, Now: time.Now(), Progress: progress})

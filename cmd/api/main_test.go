@@ -316,33 +316,79 @@ func TestServe_stop(t *testing.T) {
 		return answer.StatusCode
 	}
 	require.Equal(t, http.StatusOK, readiness())
-	server := strings.TrimPrefix(p.url, "http://")
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
-	require.NoError(t, err)
-	defer func() { _ = conn.Close() }()
-	const body = `{"name": "Tools"}`
-	_, err = fmt.Fprintf(conn, "POST /products/categories HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"+
-		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", access, len(body))
-	require.NoError(t, err)
-	said := bufio.NewReader(conn)
-	line, err := said.ReadString('\n')
-	require.NoError(t, err)
-	require.Contains(t, line, "100 Continue", "the request is under way")
+	finish := p.halfAsked(access)
 
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
 	require.Eventually(t, func() bool { return readiness() == http.StatusServiceUnavailable }, 15*time.Second, 10*time.Millisecond)
-	require.Eventually(t, func() bool {
-		more, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server)
+	p.takesNoMore()
+	require.Contains(t, finish(), "HTTP/1.1 201 Created")
+	p.stopped = true
+	require.NoError(t, p.cmd.Wait())
+}
+
+// halfAsked sends a request but for its body, and waits until the server is at work on it. What it gives sends the body and reads the answer.
+func (p *program) halfAsked(access string) (finish func() string) {
+	p.t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(p.t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
+	require.NoError(p.t, err)
+	p.t.Cleanup(func() { _ = conn.Close() })
+	const body = `{"name": "Tools"}`
+	_, err = fmt.Fprintf(conn, "POST /products/categories HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"+
+		"Content-Length: %d\r\nExpect: 100-continue\r\n\r\n", access, len(body))
+	require.NoError(p.t, err)
+	said := bufio.NewReader(conn)
+	line, err := said.ReadString('\n')
+	require.NoError(p.t, err)
+	require.Contains(p.t, line, "100 Continue")
+	return func() string {
+		_, err := io.WriteString(conn, body)
+		require.NoError(p.t, err)
+		rest, err := io.ReadAll(said)
+		require.NoError(p.t, err)
+		return string(rest)
+	}
+}
+
+// takesNoMore waits until the server refuses connections.
+func (p *program) takesNoMore() {
+	p.t.Helper()
+	require.Eventually(p.t, func() bool {
+		conn, err := (&net.Dialer{}).DialContext(p.t.Context(), "tcp", strings.TrimPrefix(p.url, "http://"))
 		if err == nil {
-			_ = more.Close()
+			_ = conn.Close()
 		}
 		return err != nil
 	}, 15*time.Second, 10*time.Millisecond)
-	_, err = io.WriteString(conn, body)
-	require.NoError(t, err)
-	rest, err := io.ReadAll(said)
-	require.NoError(t, err)
-	require.Contains(t, string(rest), "HTTP/1.1 201 Created")
+}
+
+// TestServe_stopAtOnce asks a second time, while a request is under way.
+func TestServe_stopAtOnce(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), "ADMIN_PASSWORD="+adminPassword)
+	p.halfAsked(p.login("admin@example.com", adminPassword))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.takesNoMore()
+	p.stopped = true
+	ended := make(chan error, 1)
+	go func() { ended <- p.cmd.Wait() }()
+	var err error
+	require.Eventually(t, func() bool {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // one right behind the first may be taken for the same
+		select {
+		case err = <-ended:
+			return true
+		default:
+			return false
+		}
+	}, 10*time.Second, 10*time.Millisecond, "it waits for the request")
+	require.EqualError(t, err, "signal: terminated")
+}
+
+// TestServe_terminalGone ends with its terminal, in order.
+func TestServe_terminalGone(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir())
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	p.stopped = true
 	require.NoError(t, p.cmd.Wait())
 }

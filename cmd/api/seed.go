@@ -9,7 +9,6 @@ import (
 	"inventoryhub/internal/config"
 	"inventoryhub/internal/daemon"
 	"inventoryhub/internal/demo"
-	"inventoryhub/internal/imagestore"
 	"inventoryhub/internal/password"
 	"inventoryhub/internal/repository"
 )
@@ -22,9 +21,9 @@ func seedCommand(load loader) *cobra.Command {
 			"The users' password is taken from ADMIN_PASSWORD; without it one is made and printed.",
 		Example: "  api seed\n  DATABASE_URL=sqlite://demo/demo.db IMAGES_URL=file://demo/images ADMIN_PASSWORD='correct horse battery' api seed",
 		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
-			files, err := imagestore.Open(cmd.Context(), c.ImagesURL)
+			files, err := openImages(cmd.Context(), c)
 			if err != nil {
-				return fmt.Errorf("IMAGES_URL: %w", err)
+				return err
 			}
 			progress, end := newProgress(cmd.ErrOrStderr())
 			made, err := demo.Fill(cmd.Context(), store, demo.Config{

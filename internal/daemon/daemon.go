@@ -12,8 +12,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +33,18 @@ func NewLog(w io.Writer, level slog.Level, format string) *slog.Logger {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// UntilStopped gives a context that ends when the program is asked to stop: by SIGINT, by SIGTERM, or because its terminal has gone. Whoever asks for the
+// second time, by SIGINT or SIGTERM, ends the program at once.
+func UntilStopped(ctx context.Context) (stopped context.Context, stop context.CancelFunc) {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup, which is to outlive its terminal
+		signals = append(signals, syscall.SIGHUP)
+	}
+	stopped, stop = signal.NotifyContext(ctx, signals...)
+	context.AfterFunc(stopped, func() { signal.Reset(os.Interrupt, syscall.SIGTERM) }) // not SIGHUP: both shell and kernel send it
+	return stopped, stop
 }
 
 // IsTerminal says whether a person looks at what is written there.

@@ -112,12 +112,6 @@ func LowestRole(p Permission) (Role, bool) {
 	return r.lowest, ok
 }
 
-// LowestScope gives the scope that an API key needs for the permission, and false if no key has it.
-func LowestScope(p Permission) (KeyScope, bool) {
-	scope := rules[p].key
-	return scope, scope != ""
-}
-
 // Actor is who asks, with the role that the database holds at this moment, not one that a token bears.
 type Actor struct {
 	ID        uuid.UUID

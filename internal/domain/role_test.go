@@ -81,9 +81,6 @@ func TestActor_Require_key(t *testing.T) {
 			key.Role = ""
 			require.Error(t, key.Require(permission))
 		}
-		scope, possible := domain.LowestScope(permission)
-		require.Equal(t, letter != "", possible)
-		require.Equal(t, map[string]domain.KeyScope{"r": domain.ScopeRead, "w": domain.ScopeWrite, "": ""}[letter], scope)
 	}
 }
 

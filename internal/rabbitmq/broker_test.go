@@ -103,16 +103,19 @@ func testRestarts(t *testing.T, broker *testservers.RabbitMQ) {
 	})
 	confirmed, stop := publishSteadily(t, p, 4)
 
+	more := func() {
+		before := len(confirmed())
+		require.Eventually(t, func() bool { return len(confirmed()) > before+50 }, patience, 5*time.Millisecond)
+	}
 	for _, restart := range []func(){broker.Kill, broker.Stop} {
-		time.Sleep(500 * time.Millisecond)
+		more()
 		restart()
 		require.NoError(t, broker.Start())
 		waitReady(t, p)
 	}
-	time.Sleep(500 * time.Millisecond)
+	more()
 	stop()
 
-	require.Greater(t, len(confirmed()), 100)
 	// A retry that the crash caught between two queues is moved again by the broker after three minutes.
 	all := func() bool { return handled.has(confirmed()) }
 	require.Eventually(t, all, 4*time.Minute, 50*time.Millisecond, "something was confirmed and is lost")

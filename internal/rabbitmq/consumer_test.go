@@ -3,6 +3,7 @@ package rabbitmq_test
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -221,13 +222,18 @@ func TestConsumer_handles_as_many_at_a_time_as_prefetch(t *testing.T) {
 	p := newPublisher(t, cfg)
 	publish(t, p, numbered(12)...)
 	var running, most, handled atomic.Int32
+	full, fill := make(chan struct{}), sync.Once{}
 
 	startConsumer(t, cfg, func(context.Context, rabbitmq.Message) rabbitmq.Decision {
 		now := running.Add(1)
 		defer running.Add(-1)
 		for most.Load() < now && !most.CompareAndSwap(most.Load(), now) {
 		}
-		time.Sleep(50 * time.Millisecond)
+		if now == 3 {
+			fill.Do(func() { close(full) })
+		}
+		<-full
+		time.Sleep(50 * time.Millisecond) // for a fourth, which must not come
 		handled.Add(1)
 		return rabbitmq.Ack{}
 	})

@@ -19,7 +19,7 @@ func TestRun_postgres(t *testing.T) {
 
 // TestRun_sqlite tortures the one instance that an embedded database can have.
 func TestRun_sqlite(t *testing.T) {
-	run(t, torture.Config{Duration: 5 * time.Second, Seed: seed, Instances: 1, Engine: torture.SQLite, Calm: 600 * time.Millisecond})
+	run(t, torture.Config{Duration: 12 * time.Second, Seed: seed, Instances: 1, Engine: torture.SQLite, Calm: 600 * time.Millisecond})
 }
 
 func run(t *testing.T, c torture.Config) {
