@@ -329,7 +329,7 @@ func hasPieces(db *gorm.DB, folded string) (bool, error) {
 func longestWord(text string, kind func(rune) bool) int {
 	longest, run := 0, 0
 	for _, r := range text {
-		if run++; !kind(r) || !(unicode.IsLetter(r) || unicode.IsDigit(r)) {
+		if run++; !kind(r) || (!unicode.IsLetter(r) && !unicode.IsDigit(r)) {
 			run = 0
 		}
 		longest = max(longest, run)
