@@ -122,12 +122,15 @@ func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
 	if counted && !extent.AtLeast && w.After == nil && int64(w.Number) > domain.Pages(extent.Total, w.Size) {
 		return []T{}, extent, nil
 	}
-	if w.few.sql == "" || (w.known != nil && extent.Total > domain.MaxCounted) {
+	if w.few.sql == "" {
 		return l.inOrder(db, s, w, extent)
 	}
-	ids, n, err := l.gather(db, s, w)
-	if err != nil {
-		return nil, domain.Extent{}, err
+	var ids []uuid.UUID
+	n, err := extent.Total, error(nil)
+	if n <= domain.MaxCounted {
+		if ids, n, err = l.gather(db, s, w); err != nil {
+			return nil, domain.Extent{}, err
+		}
 	}
 	if w.known == nil {
 		extent.Total, extent.AtLeast = min(n, domain.MaxCounted), n > domain.MaxCounted
@@ -326,7 +329,7 @@ func hasPieces(db *gorm.DB, folded string) (bool, error) {
 func longestWord(text string, kind func(rune) bool) int {
 	longest, run := 0, 0
 	for _, r := range text {
-		if run++; !kind(r) || !(unicode.IsLetter(r) || unicode.IsDigit(r)) {
+		if run++; !kind(r) || (!unicode.IsLetter(r) && !unicode.IsDigit(r)) {
 			run = 0
 		}
 		longest = max(longest, run)

@@ -106,13 +106,13 @@ func byOrderID(db *gorm.DB, id uuid.UUID) (domain.Order, error) {
 var orderListing = listing[orderRow]{
 	table: "orders o", id: "o.id", joins: " JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id", selection: selectOrder,
 	sorts: map[string]sorting[orderRow]{
-		"createdAt": {"o.created_at", func(r orderRow) any { return r.Order.CreatedAt }},
-		"updatedAt": {"o.updated_at", func(r orderRow) any { return r.Order.UpdatedAt }},
+		"createdAt": {"o.created_at", func(r orderRow) any { return r.CreatedAt }},
+		"updatedAt": {"o.updated_at", func(r orderRow) any { return r.UpdatedAt }},
 		"client":    {"o.client_key", func(r orderRow) any { return domain.Fold(r.Client) }},
-		"quantity":  {"o.quantity", func(r orderRow) any { return r.Order.Quantity }},
+		"quantity":  {"o.quantity", func(r orderRow) any { return r.Quantity }},
 		"state":     {"o.state", func(r orderRow) any { return string(r.State) }},
 	},
-	idOf: func(r orderRow) uuid.UUID { return r.Order.ID },
+	idOf: func(r orderRow) uuid.UUID { return r.ID },
 }
 
 // List gives one page of orders with their products, and how much there is beside it.

@@ -164,13 +164,11 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 	switch {
 	case f.Search == "" && f.Low == nil:
 		w.known = &counted
-		switch f.Page.Sort.Field {
-		case "category":
+		switch {
+		case f.Page.Sort.Field == "category":
 			return t.byCategory(db, w, f.Category)
-		case "quantity", "updatedAt": // within a category the others have an index of their own
-			if f.Category != "" {
-				w.few, w.valued = productsBy(w, productListing.table, productListing.id)
-			}
+		case f.Category != "" && f.Page.Sort.Field != "createdAt": // which has an index of its own within a category
+			w.few, w.valued = productsBy(w, productListing.table, productListing.id)
 		}
 	case f.Search == "", f.Low != nil && *f.Low:
 		w.few, w.valued = productsBy(w, productListing.table, productListing.id)

@@ -111,8 +111,6 @@ CREATE CONSTRAINT TRIGGER orders_count_write_changed AFTER UPDATE OF state, dele
 CREATE INDEX products_name ON products (name_key, id) WHERE deleted_at IS NULL;
 CREATE INDEX products_quantity ON products (quantity, id) WHERE deleted_at IS NULL;
 CREATE INDEX products_updated_at ON products (updated_at, id) WHERE deleted_at IS NULL;
-CREATE INDEX products_category_name ON products (category_id, name_key, id) WHERE deleted_at IS NULL;
-CREATE INDEX products_category ON products (category_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX products_category_deleted ON products (category_id, id) WHERE deleted_at IS NOT NULL; -- whose orders are still listed
 CREATE INDEX orders_client ON orders (client_key, id) WHERE deleted_at IS NULL;
 CREATE INDEX orders_quantity ON orders (quantity, id) WHERE deleted_at IS NULL;
@@ -198,8 +196,6 @@ DROP INDEX orders_updated_at;
 DROP INDEX orders_quantity;
 DROP INDEX orders_client;
 DROP INDEX products_category_deleted;
-DROP INDEX products_category;
-DROP INDEX products_category_name;
 DROP INDEX products_updated_at;
 DROP INDEX products_quantity;
 DROP INDEX products_name;

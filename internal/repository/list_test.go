@@ -1,0 +1,253 @@
+package repository_test
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"inventoryhub/internal/domain"
+	"inventoryhub/internal/repository"
+)
+
+// TestLists_search compares what is found with what each text contains, for texts and terms of all that is special to an index or a pattern.
+func TestLists_search(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		u, shelves := b.user("jane", domain.RoleUser), []domain.Category{b.category("Phones"), b.category("Lamps")}
+		chance := rand.New(rand.NewPCG(1, 2))
+		words := []string{"bolt", "Bolt", "BOLTED", "bo", "b", "50%", "%", "_", "a_b", `\`, `\%`, `"`, `"bolt"`, `""`, "'", "O'Brien", "ünï", "Äpfel", "Жук", "жуки", "😀", "😀😀😀", "日本語",
+			"M8x20", "KX-482", "--", "*", "bolt*", "OR", "AND NOT", "NEAR(a b)", "(", ")", "^a", "a:b", "ß", "İ", "search_key:", "x  y", "1", "12", "123"}
+		text := func() string {
+			some := make([]string, 1+chance.IntN(4))
+			for i := range some {
+				some[i] = words[chance.IntN(len(words))]
+			}
+			return strings.Join(some, []string{" ", "", "-"}[chance.IntN(3)])
+		}
+		var products []domain.Product
+		var orders []domain.Order
+		for i := range 60 {
+			p := domain.NewProduct(text(), text()+"\n"+text(), shelves[i%2], nil, now.Add(time.Duration(i)*time.Second))
+			if i%3 == 0 {
+				p.Label(new(fmt.Sprint(words[chance.IntN(len(words))], i)), new(int64(i%2)))
+			}
+			products = append(products, p)
+		}
+		b.ok(b.Products.CreateAll(b.ctx, products))
+		b.ok(b.InTx(b.ctx, func(tx *repository.Store) error {
+			for i := range 60 {
+				p := products[chance.IntN(len(products))]
+				o, err := domain.NewOrder(p, text(), text(), 0, domain.OrderStates[i%5], u.ID, now.Add(time.Duration(i)*time.Second))
+				b.ok(err)
+				o.Quantity = int64(1 + i)
+				b.ok(tx.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, u.ID, now)))
+				orders = append(orders, o)
+			}
+			return nil
+		}))
+		for i := range 12 { // changed, moved and deleted
+			p := &products[i]
+			p.Describe(text(), text(), shelves[(i+1)%2], now)
+			version, err := b.Products.SaveDescription(b.ctx, *p)
+			b.ok(err)
+			p.Version = version
+			if i < 4 {
+				b.ok(b.Products.Delete(b.ctx, p.ID, now))
+				p.DeletedAt = &now
+			}
+			o := &orders[i]
+			if i < 4 {
+				b.ok(b.Orders.Delete(b.ctx, *o, now))
+				o.DeletedAt = &now
+			} else if o.State != domain.OrderCompleted && o.State != domain.OrderCancelled {
+				o.Client = text()
+				o.ClientKey, o.SearchKey = domain.Fold(o.Client), domain.Fold(o.Client)+"\n"+domain.Fold(o.Description)
+				o.Version++
+				b.ok(b.Orders.SaveText(b.ctx, *o))
+			}
+		}
+		byID := map[uuid.UUID]domain.Product{}
+		for _, p := range products {
+			byID[p.ID] = p
+		}
+		compare := func(when string, rounds int) {
+			for range rounds {
+				runes := []rune(text())
+				from := chance.IntN(len(runes))
+				term := string(runes[from : from+1+chance.IntN(min(len(runes)-from, 6))])
+				folded := domain.Fold(term)
+				f, of := domain.ProductFilter{Page: first("createdAt"), Search: term}, domain.OrderFilter{Page: first("createdAt"), Search: term}
+				if chance.IntN(3) == 0 {
+					f.Page, of.Page = first("quantity"), first("client")
+				}
+				if chance.IntN(3) == 0 {
+					f.Category, of.Category = "phones", "phones"
+				}
+				if chance.IntN(3) == 0 {
+					f.Low, of.State = new(chance.IntN(2) == 0), domain.OrderReady
+				}
+				var want, wantOrders []uuid.UUID
+				for _, p := range products {
+					if p.DeletedAt == nil && strings.Contains(p.SearchKey, folded) && (f.Category == "" || p.CategoryName == "Phones") && (f.Low == nil || *f.Low == p.Low()) {
+						want = append(want, p.ID)
+					}
+				}
+				for _, o := range orders {
+					p := byID[o.ProductID]
+					if o.DeletedAt == nil && (strings.Contains(o.SearchKey, folded) || strings.Contains(p.NameKey, folded)) &&
+						(of.Category == "" || p.CategoryName == "Phones") && (of.State == "" || o.State == of.State) {
+						wantOrders = append(wantOrders, o.ID)
+					}
+				}
+				found, extent, err := b.Products.List(b.ctx, f)
+				b.ok(err)
+				require.ElementsMatch(t, want, ids(found, func(p domain.Product) uuid.UUID { return p.ID }), "%s: products with %q", when, term)
+				require.Equal(t, domain.Extent{Total: int64(len(want))}, extent)
+				foundOrders, extent, err := b.Orders.List(b.ctx, of)
+				b.ok(err)
+				require.ElementsMatch(t, wantOrders, ids(foundOrders, func(o domain.Order) uuid.UUID { return o.ID }), "%s: orders with %q", when, term)
+				require.Equal(t, domain.Extent{Total: int64(len(wantOrders))}, extent)
+			}
+		}
+		compare("at once", 150)
+		if b.Embedded() { // VACUUM may give rows that have no number of their own another one
+			b.ok(b.exec("DELETE FROM products WHERE id IN (SELECT id FROM products WHERE id NOT IN (SELECT product_id FROM orders) LIMIT 5)"))
+			left := b.strings("SELECT id FROM products")
+			products = slices.DeleteFunc(products, func(p domain.Product) bool { return !slices.Contains(left, p.ID.String()) })
+			b.ok(b.exec("VACUUM"))
+			b.ok(b.exec("INSERT INTO product_texts (product_texts) VALUES ('integrity-check')"))
+			compare("after VACUUM", 50)
+		}
+	})
+}
+
+// TestLists_many makes more than are counted, and reads all of them in each order and way.
+func TestLists_many(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		const nuts, bolts = 10_010, 10_100 // the nuts are the older ones, so that they are not found by looking at the newest for a while
+		phones, u := b.category("Phones"), b.user("jane", domain.RoleUser)
+		b.category("Empty")
+		series, hex, at := "(WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < ?) SELECT i FROM s) s", "printf('%012x', i)", "strftime('%Y-%m-%d %H:%M:%S+00:00', 1600000000 + i, 'unixepoch')"
+		if !b.Embedded() {
+			series, hex, at = "generate_series(1, CAST(? AS integer)) AS s (i)", "lpad(to_hex(i), 12, '0')", "to_timestamp(1600000000 + i)"
+		}
+		uid := func(text string) string {
+			if b.Embedded() {
+				return text
+			}
+			return "CAST(" + text + " AS uuid)"
+		}
+		name := fmt.Sprintf("CASE WHEN i <= %d THEN 'nut ' ELSE 'bolt ' END || (i %% 100)", nuts)
+		b.ok(b.exec(`INSERT INTO products (id, name, name_key, category_id, quantity, description, search_key, version, created_at, updated_at)
+			SELECT `+uid("'00000000-0000-7000-8000-' || "+hex)+`, `+name+`, `+name+`, `+uid("'"+phones.ID.String()+"'")+`, i % 7, '', `+name+`, 1, `+at+`, `+at+` FROM `+series, nuts+bolts))
+		b.ok(b.exec(`INSERT INTO orders (id, product_id, client, client_key, description, search_key, quantity, state, version, created_by, created_at, updated_at)
+			SELECT `+uid("'00000001-0000-7000-8000-' || "+hex)+`, `+uid("'00000000-0000-7000-8000-' || "+hex)+`, 'x', 'x', '', 'x', 1, 'Draft', 1, `+uid("'"+u.ID.String()+"'")+`, `+at+`, `+at+`
+			FROM `+series, nuts))
+		if !b.Embedded() {
+			b.ok(b.exec("ANALYZE"))
+		}
+		number := func(id uuid.UUID) int { // what it was made from
+			n := 0
+			for _, c := range id[10:] {
+				n = n<<8 | int(c)
+			}
+			return n
+		}
+		label := func(i int) string {
+			if i <= nuts {
+				return fmt.Sprint("nut ", i%100)
+			}
+			return fmt.Sprint("bolt ", i%100)
+		}
+		orders := map[string]func(i, j int) int{
+			"createdAt": cmp.Compare[int],
+			"name":      func(i, j int) int { return cmp.Or(strings.Compare(label(i), label(j)), cmp.Compare(i, j)) },
+			"quantity":  func(i, j int) int { return cmp.Or(cmp.Compare(i%7, j%7), cmp.Compare(i, j)) },
+			"category":  cmp.Compare[int],
+		}
+		numbers := func(from, to int, by func(i, j int) int, desc bool) []int {
+			var all []int
+			for i := from; i <= to; i++ {
+				all = append(all, i)
+			}
+			slices.SortFunc(all, by)
+			if desc {
+				slices.Reverse(all)
+			}
+			return all
+		}
+		found := func(products []domain.Product) []int {
+			all := make([]int, len(products))
+			for i, p := range products {
+				all[i] = number(p.ID)
+			}
+			return all
+		}
+		list := func(f domain.ProductFilter) func(p domain.Page) ([]domain.Product, domain.Extent, error) {
+			return func(p domain.Page) ([]domain.Product, domain.Extent, error) {
+				f.Page = p
+				return b.Products.List(b.ctx, f)
+			}
+		}
+		for _, c := range []struct {
+			name   string
+			filter domain.ProductFilter
+			to     int // of the numbers from 1
+			total  int64
+			sorts  []string
+		}{
+			{"all", domain.ProductFilter{}, nuts + bolts, nuts + bolts, []string{"createdAt", "category"}},
+			{"of a category", domain.ProductFilter{Category: "Phones"}, nuts + bolts, nuts + bolts, []string{"createdAt", "name", "quantity"}},
+			{"old ones", domain.ProductFilter{Search: "nut"}, nuts, domain.MaxCounted, []string{"createdAt", "name", "category"}},
+			{"a short text", domain.ProductFilter{Search: "nu"}, nuts, domain.MaxCounted, []string{"createdAt"}},
+			{"old ones of a category", domain.ProductFilter{Search: "nut", Category: "Phones"}, nuts, domain.MaxCounted, []string{"createdAt"}},
+			{"not low", domain.ProductFilter{Low: new(false)}, nuts + bolts, domain.MaxCounted, []string{"quantity"}},
+		} {
+			for _, sort := range c.sorts {
+				desc := sort != "name"
+				page := domain.Page{Number: 1, Size: 100, Sort: domain.Sort{Field: sort, Desc: desc}}
+				want := numbers(1, c.to, orders[sort], desc)
+				for _, n := range []int{1, 101, len(want)/100 + 2} {
+					page.Number = n
+					part, extent, err := list(c.filter)(page)
+					b.ok(err)
+					what := fmt.Sprintf("%s by %s, page %d", c.name, sort, n)
+					require.Equal(t, c.total, extent.Total, what)
+					require.Equal(t, c.total < int64(len(want)), extent.AtLeast, what)
+					require.Equal(t, n*100 < len(want), extent.Next != nil, what)
+					require.Equal(t, want[min((n-1)*100, len(want)):min(n*100, len(want))], found(part), what)
+					if n == 1 {
+						next, _, err := list(c.filter)(domain.Page{Number: 2, Size: 100, Sort: page.Sort, After: extent.Next})
+						b.ok(err)
+						require.Equal(t, want[100:200], found(next), what+", and what follows")
+					}
+				}
+			}
+		}
+		for _, f := range []domain.OrderFilter{{}, {State: domain.OrderDraft}, {Category: "phones"}, {Search: "nut"}, {Search: "nut", Category: "phones", State: domain.OrderDraft}} {
+			for sort := range map[string]bool{"createdAt": true, "client": true} {
+				f.Page = domain.Page{Number: 101, Size: 100, Sort: domain.Sort{Field: sort}}
+				part, extent, err := b.Orders.List(b.ctx, f)
+				b.ok(err)
+				require.Equal(t, 10_001, number(part[0].ID), "%+v", f)
+				require.Equal(t, f.Search != "" || f.Category != "", extent.AtLeast)
+				f.Page.After, f.Page.Number = &domain.Cursor{Sort: f.Page.Sort, Value: extentValue(part[4], sort), ID: part[4].ID, Page: 2}, 2
+				rest, _, err := b.Orders.List(b.ctx, f)
+				b.ok(err)
+				require.Equal(t, 10_006, number(rest[0].ID), "%+v", f)
+			}
+		}
+		b.countsHold("many")
+	})
+}
+
+// extentValue is what an order has in the order of a list.
+func extentValue(o domain.Order, sort string) any {
+	return map[string]any{"createdAt": o.CreatedAt, "client": o.Client}[sort]
+}
