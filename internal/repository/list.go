@@ -65,6 +65,7 @@ type listing[T any] struct {
 	id        string // such as "p.id"
 	joins     string // what a row shows beside its table
 	selection string
+	scan      func(*T, row) error // fills a T from the selection; nil leaves that to GORM
 	sorts     map[string]sorting[T]
 	idOf      func(T) uuid.UUID
 }
@@ -79,7 +80,8 @@ type sorting[T any] struct {
 type wanted struct {
 	domain.Page
 	where  piece  // what must hold, fit to be asked of one row after the other
-	known  *int64 // the total, if it is kept
+	total  piece  // a SELECT of the total, if it is kept
+	known  *int64 // the total, once that was asked
 	few    piece  // a SELECT of the ids of all that match, by the best index for that; none if the order's index is that
 	valued bool   // few gives the column of the order too, as v
 }
@@ -108,6 +110,22 @@ func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
 		if reflect.TypeOf(s.value(none)) != reflect.TypeOf(w.After.Value) {
 			return nil, domain.Extent{}, notACursor()
 		}
+	}
+	if w.total.sql != "" && w.few.sql == "" && w.offset() < deep && l.scan != nil {
+		rows, total, err := l.withTotal(db, s, w)
+		if err != nil {
+			return nil, domain.Extent{}, err
+		}
+		if len(rows) > 0 {
+			return l.cut(s, w, domain.Extent{Total: total}, rows)
+		}
+	}
+	if w.total.sql != "" {
+		total, err := asked(db, w.total)
+		if err != nil {
+			return nil, domain.Extent{}, err
+		}
+		w.known = &total
 	}
 	var extent domain.Extent
 	switch {
@@ -179,9 +197,7 @@ func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.E
 	offset := w.offset()
 	where := all(w.where, behind(w.Page, s.column, l.id))
 	if offset < deep {
-		var rows []T
-		err := db.Raw("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+where.sql+order(s.column, l.id, w.Sort.Desc)+" LIMIT ? OFFSET ?",
-			append(where.args, w.Size+1, offset)...).Scan(&rows).Error
+		rows, err := l.rows(db, l.page(s, w))
 		if err != nil {
 			return nil, domain.Extent{}, err
 		}
@@ -201,6 +217,50 @@ func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.E
 		slices.Reverse(ids)
 	}
 	return l.named(db, s, w, extent, ids)
+}
+
+// page selects a page along the index of its order, with one row more.
+func (l listing[T]) page(s sorting[T], w wanted) piece {
+	where := all(w.where, behind(w.Page, s.column, l.id))
+	return newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+where.sql+order(s.column, l.id, w.Sort.Desc)+" LIMIT ? OFFSET ?",
+		append(where.args, w.Size+1, w.offset())...)
+}
+
+// rows reads what a piece selects.
+func (l listing[T]) rows(db *gorm.DB, query piece) ([]T, error) {
+	if l.scan != nil {
+		return collect(db, query.sql, query.args, l.scan)
+	}
+	var rows []T
+	err := db.Raw(query.sql, query.args...).Scan(&rows).Error
+	return rows, err
+}
+
+// withTotal reads a page and the total by one statement. If the page is empty, so is what it says of the total.
+func (l listing[T]) withTotal(db *gorm.DB, s sorting[T], w wanted) (rows []T, total int64, err error) {
+	beside := l
+	beside.selection = "(" + w.total.sql + "), " + l.selection
+	query := beside.page(s, w)
+	query.args = slices.Concat(w.total.args, query.args)
+	rows, err = collect(db, query.sql, query.args, func(t *T, r row) error { return l.scan(t, behindTotal{r, &total}) })
+	return rows, total, err
+}
+
+// behindTotal is a row whose first column is the total.
+type behindTotal struct {
+	row
+	total *int64
+}
+
+// Scan reads the total and the columns behind it.
+func (r behindTotal) Scan(places ...any) error {
+	return r.row.Scan(slices.Insert(places, 0, any(r.total))...)
+}
+
+// asked gives a total that is kept.
+func asked(db *gorm.DB, total piece) (n int64, err error) {
+	err = db.Raw(total.sql, total.args...).Scan(&n).Error
+	return n, err
 }
 
 // gather goes through all that match, and gives the ids of the page, up to one more than its size, and how many there are: one more than
@@ -284,8 +344,12 @@ func (l listing[T]) named(db *gorm.DB, s sorting[T], w wanted, extent domain.Ext
 	if len(ids) == 0 {
 		return []T{}, extent, nil
 	}
-	var rows []T
-	if err := db.Raw("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+l.id+" IN ?", ids).Scan(&rows).Error; err != nil {
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	rows, err := l.rows(db, newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+l.id+" IN (?"+strings.Repeat(", ?", len(ids)-1)+")", args...))
+	if err != nil {
 		return nil, domain.Extent{}, err
 	}
 	place := make(map[uuid.UUID]int, len(ids))

@@ -103,28 +103,28 @@ func byOrderID(db *gorm.DB, id uuid.UUID) (domain.Order, error) {
 	return row.order(), nil
 }
 
-var orderListing = listing[orderRow]{
-	table: "orders o", id: "o.id", joins: " JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id", selection: selectOrder,
-	sorts: map[string]sorting[orderRow]{
-		"createdAt": {"o.created_at", func(r orderRow) any { return r.CreatedAt }},
-		"updatedAt": {"o.updated_at", func(r orderRow) any { return r.UpdatedAt }},
-		"client":    {"o.client_key", func(r orderRow) any { return domain.Fold(r.Client) }},
-		"quantity":  {"o.quantity", func(r orderRow) any { return r.Quantity }},
-		"state":     {"o.state", func(r orderRow) any { return string(r.State) }},
+var orderListing = listing[domain.Order]{
+	table: "orders o", id: "o.id", joins: " JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id", selection: shownOrder, scan: scanOrder,
+	sorts: map[string]sorting[domain.Order]{
+		"createdAt": {"o.created_at", func(o domain.Order) any { return o.CreatedAt }},
+		"updatedAt": {"o.updated_at", func(o domain.Order) any { return o.UpdatedAt }},
+		"client":    {"o.client_key", func(o domain.Order) any { return domain.Fold(o.Client) }},
+		"quantity":  {"o.quantity", func(o domain.Order) any { return o.Quantity }},
+		"state":     {"o.state", func(o domain.Order) any { return string(o.State) }},
 	},
-	idOf: func(r orderRow) uuid.UUID { return r.ID },
+	idOf: func(o domain.Order) uuid.UUID { return o.ID },
 }
 
 // List gives one page of orders with their products, and how much there is beside it.
 func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order, domain.Extent, error) {
-	rows, extent, err := t.list(t.reader(ctx), f)
+	orders, extent, err := t.list(t.reader(ctx), f)
 	if err != nil {
 		return nil, domain.Extent{}, fail("list orders", err)
 	}
-	return ordersOf(rows), extent, nil
+	return orders, extent, nil
 }
 
-func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]orderRow, domain.Extent, error) {
+func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.Extent, error) {
 	var state piece
 	if f.State != "" {
 		state = newPiece("o.state = ?", f.State)
@@ -160,11 +160,7 @@ func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]orderRow, domain.Exte
 		if f.State != "" {
 			counts = newPiece("state = ?", f.State)
 		}
-		var counted int64
-		if err := db.Raw("SELECT COALESCE(SUM(n), 0) FROM order_counts"+counts.clause(), counts.args...).Scan(&counted).Error; err != nil {
-			return nil, domain.Extent{}, err
-		}
-		w.known = &counted
+		w.total = newPiece("SELECT CAST(COALESCE(SUM(n), 0) AS bigint) FROM order_counts"+counts.clause(), counts.args...)
 		if f.State != "" && f.Page.Sort.Field != "createdAt" && f.Page.Sort.Field != "state" { // which have an index of their own within a state
 			w.few, w.valued = byFilter, true
 		}

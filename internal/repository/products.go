@@ -134,7 +134,7 @@ func byProductID(db *gorm.DB, id uuid.UUID) (domain.Product, error) {
 }
 
 var productListing = listing[domain.Product]{
-	table: "products p", id: "p.id", joins: " JOIN categories c ON c.id = p.category_id", selection: selectProduct,
+	table: "products p", id: "p.id", joins: " JOIN categories c ON c.id = p.category_id", selection: shownProduct, scan: scanProduct,
 	sorts: map[string]sorting[domain.Product]{
 		"name":      {"p.name_key", func(p domain.Product) any { return domain.Fold(p.Name) }},
 		"quantity":  {"p.quantity", func(p domain.Product) any { return p.Quantity }},
@@ -155,25 +155,23 @@ func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Pr
 }
 
 func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
-	filter := productsOf(f)
-	w := wanted{Page: f.Page, where: all(newPiece("p.deleted_at IS NULL"), filter, textOf(f))}
-	counted, err := t.counted(db, f.Category)
-	if err != nil {
-		return nil, domain.Extent{}, err
-	}
+	w := wanted{Page: f.Page, where: all(newPiece("p.deleted_at IS NULL"), productsOf(f), textOf(f))}
 	switch {
 	case f.Search == "" && f.Low == nil:
-		w.known = &counted
-		switch {
-		case f.Page.Sort.Field == "category":
+		w.total = keptProducts(f.Category)
+		switch f.Page.Sort.Field {
+		case "category":
 			return t.byCategory(db, w, f.Category)
-		case f.Category != "" && f.Page.Sort.Field != "createdAt": // which has an index of its own within a category
-			w.few, w.valued = productsBy(w, productListing.table, productListing.id)
+		case "quantity", "updatedAt": // within a category the others have an index of their own
+			if f.Category != "" {
+				w.few, w.valued = productsBy(w, productListing.table, productListing.id)
+			}
 		}
 	case f.Search == "", f.Low != nil && *f.Low:
 		w.few, w.valued = productsBy(w, productListing.table, productListing.id)
 	default:
-		if w.few, w.valued, err = t.found(db, f, w, counted); err != nil {
+		var err error
+		if w.few, w.valued, err = t.found(db, f, w); err != nil {
 			return nil, domain.Extent{}, err
 		}
 	}
@@ -189,18 +187,18 @@ func productsBy(w wanted, from, id string) (few piece, valued bool) {
 	return newPiece("SELECT "+id+" AS id, "+s.column+" AS v FROM "+from+" WHERE "+w.where.sql, w.where.args...), true
 }
 
-// counted gives how many products there are, in a category or in all.
-func (t Products) counted(db *gorm.DB, category string) (n int64, err error) {
+// keptProducts selects how many products there are, in a category or in all.
+func keptProducts(category string) piece {
 	var where piece
 	if category != "" {
 		where = inCategory("category_id", category)
 	}
-	err = db.Raw("SELECT COALESCE(SUM(n), 0) FROM product_counts"+where.clause(), where.args...).Scan(&n).Error
-	return n, err
+	// SUM of bigint is numeric, which Postgres reads more slowly.
+	return newPiece("SELECT CAST(COALESCE(SUM(n), 0) AS bigint) FROM product_counts"+where.clause(), where.args...)
 }
 
 // found selects the products that have the text: by the index of its pieces if that helps, unless there are many in all and the category has few.
-func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted, inCategory int64) (few piece, valued bool, err error) {
+func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted) (few piece, valued bool, err error) {
 	indexed, err := hasPieces(db, domain.Fold(f.Search))
 	if err != nil || !indexed {
 		few, valued = productsBy(w, productListing.table, productListing.id)
@@ -218,8 +216,15 @@ func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted, inCategor
 	if filter.sql == "" {
 		return few, valued, nil
 	}
-	if f.Category != "" && inCategory <= kept {
-		many, err := plenty(db, few)
+	if f.Category != "" {
+		counted, err := asked(db, keptProducts(f.Category))
+		if err != nil {
+			return piece{}, false, err
+		}
+		many := false
+		if counted <= kept {
+			many, err = plenty(db, few)
+		}
 		if err != nil {
 			return piece{}, false, err
 		}
@@ -278,7 +283,11 @@ func (t Products) byCategory(db *gorm.DB, w wanted, category string) ([]domain.P
 			break
 		}
 	}
-	return productListing.named(db, s, w, domain.Extent{Total: *w.known}, ids)
+	total, err := asked(db, w.total)
+	if err != nil {
+		return nil, domain.Extent{}, err
+	}
+	return productListing.named(db, s, w, domain.Extent{Total: total}, ids)
 }
 
 // productsOf is what a filter asks of a product p, but for the text.

@@ -39,6 +39,23 @@ func checkFilter(ctx context.Context, store *repository.Store, category string, 
 	return faults.Err()
 }
 
+// filtered reads a list, and returns KindInvalid for the faults of its filter and for a category that does not exist. That is only looked for when it may be
+// so: a category that something is in exists.
+func filtered[T any](ctx context.Context, store *repository.Store, category string, faults domain.Faults, read func() ([]T, domain.Extent, error)) ([]T, domain.Extent, error) {
+	var things []T
+	var extent domain.Extent
+	var err error
+	if len(faults) == 0 {
+		if things, extent, err = read(); err == nil && len(things) > 0 || err != nil && !isKind(err, domain.KindInvalid) {
+			return things, extent, err
+		}
+	}
+	if wrong := checkFilter(ctx, store, category, faults); wrong != nil {
+		return nil, domain.Extent{}, wrong
+	}
+	return things, extent, err
+}
+
 // checkCategory notes a category that does not exist as a fault of the input.
 func checkCategory(ctx context.Context, find func(context.Context, string) (domain.Category, error), name string, faults *domain.Faults) (domain.Category, error) {
 	if faults.Has("category") {
