@@ -104,7 +104,7 @@ func TestOpen_manyProcessesAtOnce(t *testing.T) {
 				require.Empty(t, said)
 			}
 			b := newBase(t, url)
-			require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
+			require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
 			b.user("jane", domain.RoleUser)
 		})
 	}
@@ -128,7 +128,7 @@ func TestOpen_killedAtIt(t *testing.T) {
 				_ = cmd.Wait()
 				b := newBase(t, url)
 				b.user("jane", domain.RoleUser)
-				require.Equal(t, []string{"0", "1", "2", "3", "4", "5"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
+				require.Equal(t, []string{"0", "1", "2", "3", "4", "5", "6"}, b.strings("SELECT version_id FROM goose_db_version ORDER BY id"))
 			}
 		})
 	}
