@@ -46,7 +46,7 @@ func TestLists_search(t *testing.T) {
 				o, err := domain.NewOrder(p, text(), text(), 0, domain.OrderStates[i%5], u.ID, now.Add(time.Duration(i)*time.Second))
 				b.ok(err)
 				o.Quantity = int64(1 + i)
-				b.ok(tx.Orders.Create(b.ctx, o, domain.NewOrderStep(o, nil, u.ID, now)))
+				b.ok(tx.Orders.Create(b.ctx, []domain.Order{o}, []domain.OrderStep{domain.NewOrderStep(o, nil, u.ID, now)}))
 				orders = append(orders, o)
 			}
 			return nil
