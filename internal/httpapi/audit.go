@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"encoding/json"
-	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -54,11 +53,7 @@ func (h auditHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.PureJSON(http.StatusOK, struct {
-		Audit []auditBody `json:"audit"`
-		pageBody
-	}{convert(entries, newAuditBody), newPageBody(f.Page, extent)})
-	return nil
+	return writeList(c, "audit", convert(entries, newAuditBody), newPageBody(f.Page, extent))
 }
 
 func parseUser(text string) (uuid.UUID, error) {

@@ -48,28 +48,45 @@ func sendJSON(c *gin.Context, status int, body appender, tellLength bool) {
 }
 
 // writeList answers with a list under its name, and the end that all lists have.
-func writeList[B appender](c *gin.Context, name string, bodies []B, end any) error {
-	rest, err := pureJSON(end)
-	if err != nil {
+func writeList[B any](c *gin.Context, name string, bodies []B, end any) error {
+	list := listBody{name: name, texts: make([]appender, len(bodies))}
+	for i, body := range bodies {
+		text, able := any(body).(appender)
+		if !able {
+			written, err := pureJSON(body)
+			if err != nil {
+				return err
+			}
+			text = ready(written)
+		}
+		list.texts[i] = text
+	}
+	var err error
+	if list.end, err = pureJSON(end); err != nil {
 		return err
 	}
-	sendJSON(c, http.StatusOK, listBody[B]{name, bodies, rest}, true)
+	sendJSON(c, http.StatusOK, list, true)
 	return nil
 }
 
-type listBody[B appender] struct {
-	name   string
-	bodies []B
-	end    []byte // an object with at least one field
+// ready is JSON that is written already.
+type ready []byte
+
+func (r ready) appendJSON(to []byte) []byte { return append(to, r...) }
+
+type listBody struct {
+	name  string
+	texts []appender
+	end   []byte // an object with at least one field
 }
 
-func (l listBody[B]) appendJSON(to []byte) []byte {
+func (l listBody) appendJSON(to []byte) []byte {
 	to = append(append(append(to, `{"`...), l.name...), `":[`...)
-	for i, body := range l.bodies {
+	for i, text := range l.texts {
 		if i > 0 {
 			to = append(to, ',')
 		}
-		to = body.appendJSON(to)
+		to = text.appendJSON(to)
 	}
 	return append(append(to, "],"...), l.end[1:]...)
 }

@@ -32,25 +32,26 @@ func TestOverload(t *testing.T) {
 	require.NoError(t, err)
 	answers := make(chan answer)
 	var lists sync.WaitGroup
-	for range httpapi.MaxLists + 3 {
+	const tooMany = 3
+	for range httpapi.MaxLists + tooMany {
 		lists.Go(func() { answers <- reader.get("/products?search=iphone") })
 	}
 	go func() { lists.Wait(); close(answers) }()
 
-	refused := <-answers // nobody can have been answered otherwise
-	refused.refuses(http.StatusServiceUnavailable, "server")
-	require.Equal(t, "2", refused.Header.Get("Retry-After"))
+	for range tooMany { // nobody can have been answered otherwise
+		refused := <-answers
+		refused.refuses(http.StatusServiceUnavailable, "server")
+		require.Equal(t, "2", refused.Header.Get("Retry-After"))
+	}
 	s.anonymous().get("/healthz").wants(http.StatusOK)
 	s.anonymous().get("/readyz").wants(http.StatusOK)
 	reader.get("/users/" + user).wants(http.StatusOK)
 	manager.post("/products/categories", j{"name": "Books"}).wants(http.StatusCreated)
 
 	require.NoError(t, hold.Rollback())
-	statuses := map[int]int{refused.Status: 1}
 	for a := range answers {
-		statuses[a.Status]++
+		a.wants(http.StatusOK)
 	}
-	require.Equal(t, map[int]int{http.StatusOK: httpapi.MaxLists, http.StatusServiceUnavailable: 3}, statuses)
 	reader.get("/products?search=iphone").wants(http.StatusOK)
 }
 

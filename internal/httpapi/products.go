@@ -262,9 +262,5 @@ func (h productHandlers) movements(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.PureJSON(http.StatusOK, struct {
-		Movements []movementBody `json:"movements"`
-		pageBody
-	}{convert(movements, newMovementBody), newPageBody(page, extent)})
-	return nil
+	return writeList(c, "movements", convert(movements, newMovementBody), newPageBody(page, extent))
 }

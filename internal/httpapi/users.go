@@ -66,11 +66,7 @@ func (h userHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	c.PureJSON(http.StatusOK, struct {
-		Users []userBody `json:"users"`
-		pageBody
-	}{convert(users, newUserBody), newPageBody(f.Page, extent)})
-	return nil
+	return writeList(c, "users", convert(users, newUserBody), newPageBody(f.Page, extent))
 }
 
 func (h userHandlers) me(c *gin.Context) error {
