@@ -247,19 +247,25 @@ func (l listing[T]) withTotal(db *gorm.DB, s sorting[T], w wanted) (rows []T, to
 	beside.selection = "(" + w.total.sql + "), " + l.selection
 	query := beside.page(s, w)
 	query.args = slices.Concat(w.total.args, query.args)
-	rows, err = collect(db, query.sql, query.args, func(t *T, r row) error { return l.scan(t, behindTotal{r, &total}) })
+	beyond := behindTotal{total: &total}
+	rows, err = collect(db, query.sql, query.args, func(t *T, r row) error {
+		beyond.row = r
+		return l.scan(t, &beyond)
+	})
 	return rows, total, err
 }
 
 // behindTotal is a row whose first column is the total.
 type behindTotal struct {
 	row
-	total *int64
+	total  *int64
+	places []any
 }
 
 // Scan reads the total and the columns behind it.
-func (r behindTotal) Scan(places ...any) error {
-	return r.row.Scan(slices.Insert(places, 0, any(r.total))...)
+func (r *behindTotal) Scan(places ...any) error {
+	r.places = append(append(r.places[:0], r.total), places...)
+	return r.row.Scan(r.places...)
 }
 
 // asked gives a total that is kept.
