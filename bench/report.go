@@ -111,12 +111,12 @@ func (f *findings) text() string {
 	say("From the start of the server to its first answer from this catalogue it took %d ms. Its memory (RSS) was %d MB at the peak of all cases.\n",
 		f.firstAnswer.Milliseconds(), f.peak>>20)
 	say("| on Postgres | a second: server, reference | **server / reference** | CPU µs a request: server + Postgres, reference + Postgres " +
-		"| **reference / server** | p50 ms | p99 ms |")
+		"| **server / reference** | p50 ms | p99 ms |")
 	say("|---|---|---|---|---|---|---|")
 	for _, l := range f.against {
 		ours, bare := l.samples[0], l.samples[1]
 		both := func(of func(sample) float64) string { return middle(ours, of) + ", " + middle(bare, of) }
-		say("| %s | %s | %s | %s, %s | %s | %s | %s |", l.name, both(rate), ratio(ours, bare, rate), cost(ours), cost(bare), ratio(bare, ours, costs),
+		say("| %s | %s | %s | %s, %s | %s | %s | %s |", l.name, both(rate), ratio(ours, bare, rate), cost(ours), cost(bare), ratio(ours, bare, costs),
 			both(half), both(slowest))
 	}
 	say("\n| growth | CPU µs a request with %s products | with %s | **times as much** |", grouped(int64(c.small)), products)

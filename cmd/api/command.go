@@ -114,7 +114,7 @@ func onStore(load loader, do func(cmd *cobra.Command, c config.Config, store *re
 		if err != nil {
 			return err
 		}
-		store, err := repository.Open(cmd.Context(), c.Operator())
+		store, err := repository.OpenAmong(cmd.Context(), c.Operator(), repository.Servers{Patient: true})
 		if err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func openPostgres(ctx context.Context, url string, beside Servers) (*Store, erro
 	}
 	direct := config
 	if beside.Direct == "" {
-		boundStatements(config)
+		boundStatements(config, beside.Patient)
 	} else {
 		if direct, err = postgresConfig(beside.Direct); err != nil {
 			return nil, err
@@ -76,8 +76,11 @@ func openPostgres(ctx context.Context, url string, beside Servers) (*Store, erro
 }
 
 // boundStatements sets the bounds that the URL leaves open.
-func boundStatements(config *pgx.ConnConfig) {
+func boundStatements(config *pgx.ConnConfig, patient bool) {
 	for name, value := range postgresSettings {
+		if patient && name == "statement_timeout" {
+			continue
+		}
 		if _, set := config.RuntimeParams[name]; !set {
 			config.RuntimeParams[name] = value
 		}

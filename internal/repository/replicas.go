@@ -66,7 +66,7 @@ func openReplicas(primary *gorm.DB, urls []string) (*replicas, error) {
 		if err != nil {
 			return nil, errors.Join(err, closeAll(pools))
 		}
-		boundStatements(config)
+		boundStatements(config, false)
 		db, pool, err := postgresConn(*config, postgresConns)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(pools))

@@ -133,3 +133,19 @@ func TestOpenAmong_pooler(t *testing.T) {
 	_, err = repository.OpenAmong(t.Context(), url, repository.Servers{Direct: "postgres://secret word@127.0.0.1:x/"})
 	require.ErrorContains(t, err, "cannot be read")
 }
+
+// TestOpenAmong_patient goes through everything, for as long as that takes.
+func TestOpenAmong_patient(t *testing.T) {
+	t.Parallel()
+	url := storetest.PostgresURL(t)
+	for address, want := range map[string]string{url: "0", url + "&statement_timeout=7s": "7s"} {
+		store, err := repository.OpenAmong(t.Context(), address, repository.Servers{Patient: true})
+		require.NoError(t, err)
+		read, _ := store.Handles()
+		var timeout, lock string
+		require.NoError(t, read.Raw("SHOW statement_timeout").Scan(&timeout).Error)
+		require.NoError(t, read.Raw("SHOW lock_timeout").Scan(&lock).Error)
+		require.Equal(t, []string{want, "2s"}, []string{timeout, lock})
+		require.NoError(t, store.Close())
+	}
+}

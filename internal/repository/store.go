@@ -72,10 +72,11 @@ func newReplicatedStore(read, write *gorm.DB, copies *replicas) *Store {
 	return s
 }
 
-// Servers are those beside the one that a store connects to. They are of Postgres.
+// Servers says how a store is to use its Postgres, and which others are beside it.
 type Servers struct {
 	Direct   string   // the URL for what needs a session of its own, when the store's leads to a pooler; may be empty
 	Replicas []string // the URLs of replicas, for reads that may be a moment late
+	Patient  bool     // lets a statement take as long as it needs, for an operator who goes through everything
 }
 
 // Open connects to `sqlite://PATH` or `postgres://...`, brings the schema up to date (one process at a time, others
