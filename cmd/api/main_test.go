@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -387,6 +388,9 @@ func TestServe_stopAtOnce(t *testing.T) {
 // TestServe_terminalGone ends with its terminal, in order.
 func TestServe_terminalGone(t *testing.T) {
 	t.Parallel()
+	heard := make(chan os.Signal, 1) // by this process: otherwise the program would inherit that it is ignored when the tests themselves run under nohup
+	signal.Notify(heard, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(heard) })
 	p := start(t, t.TempDir())
 	require.NoError(t, p.cmd.Process.Signal(syscall.SIGHUP))
 	p.stopped = true
