@@ -43,7 +43,7 @@ const (
 	// a tenth of all its work; at four times it is rare. The limit has it run in time all the same when pictures and passwords, which take 19 MiB each,
 	// come at once. In percent and bytes; GOGC and GOMEMLIMIT win.
 	heapGrowth = 300
-	heapLimit  = 96 << 20
+	heapLimit  = 64 << 20
 )
 
 // serve runs the server until ctx ends.
