@@ -420,7 +420,7 @@ func attackVersions(t *testing.T, s *server) {
 			return s.admin.put(t, path, j{"name": fmt.Sprint("name ", i), "category": category}, "If-Match", tag)
 		}},
 		{"twenty quantities", "/products/" + product, func(_, tag string, i int) answer {
-			return s.admin.patch(t, "/products/quantity/"+product, j{"quantity": i}, "If-Match", tag)
+			return s.admin.patch(t, "/products/quantity/"+product, j{"quantity": i + 1}, "If-Match", tag)
 		}},
 		{"twenty edits of an order", "/products/orders/" + s.order(t, product, 1, "Pending"), func(path, tag string, i int) answer {
 			return s.admin.put(t, path, j{"client": fmt.Sprint("client ", i), "quantity": 1}, "If-Match", tag)
