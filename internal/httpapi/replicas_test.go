@@ -1,14 +1,12 @@
 package httpapi_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
@@ -29,9 +27,6 @@ func TestReplicas_ownChanges(t *testing.T) {
 	store, err := repository.OpenAmong(t.Context(), primary.URL(), repository.Servers{Replicas: []string{copied.URL()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	replica, err := pgx.Connect(t.Context(), copied.URL())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = replica.Close(context.Background()) })
 	s := newServer(t, store)
 	item := s.product("iPhone 12", "Electronics", 1000)
 	reader := s.as(domain.RoleReadonlyUser)
@@ -46,11 +41,9 @@ func TestReplicas_ownChanges(t *testing.T) {
 	// A slow machine may take longer than a replica may lag; then the primary answers, and the next round tells.
 	lagged := false
 	for round := 0; !lagged && round < 20; round++ {
-		_, err := replica.Exec(t.Context(), "SELECT pg_wal_replay_resume()")
-		require.NoError(t, err)
+		require.NoError(t, copied.Follow(t.Context()))
 		time.Sleep(time.Second) // for the replica to have all, and the server to know that
-		_, err = replica.Exec(t.Context(), "SELECT pg_wal_replay_pause()")
-		require.NoError(t, err)
+		require.NoError(t, copied.Hold(t.Context()))
 		client := fmt.Sprint("round ", round)
 		var together sync.WaitGroup
 		for _, u := range users {

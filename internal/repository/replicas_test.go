@@ -1,12 +1,10 @@
 package repository_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"inventoryhub/internal/domain"
@@ -27,9 +25,6 @@ func TestReplicas(t *testing.T) {
 	store, err := repository.OpenAmong(t.Context(), primary.URL(), repository.Servers{Replicas: []string{copied.URL()}})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = store.Close() })
-	replica, err := pgx.Connect(t.Context(), copied.URL())
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = replica.Close(context.Background()) })
 
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	writer, reader := uuid.New(), uuid.New()
@@ -44,21 +39,6 @@ func TestReplicas(t *testing.T) {
 		require.NoError(t, err)
 		return len(all)
 	}
-	// A read goes to the replica when it sees what only the replica lacks.
-	held := func(yes bool) {
-		t.Helper()
-		statement := map[bool]string{true: "SELECT pg_wal_replay_pause()", false: "SELECT pg_wal_replay_resume()"}[yes]
-		_, err := replica.Exec(t.Context(), statement)
-		require.NoError(t, err)
-		if !yes {
-			return
-		}
-		require.Eventually(t, func() bool {
-			var state string
-			require.NoError(t, replica.QueryRow(t.Context(), "SELECT pg_get_wal_replay_pause_state()").Scan(&state))
-			return state == "paused"
-		}, 10*time.Second, time.Millisecond)
-	}
 	lagged := func() bool { return store.LaggedReads(reader) }
 
 	create("Books")
@@ -66,7 +46,7 @@ func TestReplicas(t *testing.T) {
 	require.Equal(t, 1, categories(reader, true))
 
 	store.SetMaxLag(time.Hour) // however slow this machine is
-	held(true)
+	require.NoError(t, copied.Hold(t.Context()))
 	create("Lamps")
 	require.Equal(t, 1, categories(reader, true), "who changed nothing may be told by the replica")
 	require.Equal(t, 2, categories(writer, true), "nobody misses their own change")
@@ -81,7 +61,7 @@ func TestReplicas(t *testing.T) {
 	require.Equal(t, 2, categories(reader, true))
 	store.SetMaxLag(time.Hour)
 
-	held(false)
+	require.NoError(t, copied.Follow(t.Context()))
 	require.Eventually(t, func() bool { return store.LaggedReads(writer) }, 20*time.Second, 10*time.Millisecond, "one that has the writer's change answers them again")
 	require.Equal(t, 2, categories(writer, true))
 

@@ -129,6 +129,39 @@ func (p *Postgres) Pause() { p.process.signalAll(syscall.SIGSTOP) }
 // Resume lets a paused server go on.
 func (p *Postgres) Resume() { p.process.signalAll(syscall.SIGCONT) }
 
+// Hold keeps a replica from taking over what its primary has changed, until Follow. When it returns, nothing more is taken over.
+func (p *Postgres) Hold(ctx context.Context) error {
+	return p.ask(ctx, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, "SELECT pg_wal_replay_pause()"); err != nil {
+			return err
+		}
+		for { // it is only asked to pause, and may be in the middle of a change
+			var state string
+			if err := conn.QueryRow(ctx, "SELECT pg_get_wal_replay_pause_state()").Scan(&state); err != nil || state == "paused" {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
+	})
+}
+
+// Follow has a replica that was held take over what its primary has changed meanwhile, and from then on.
+func (p *Postgres) Follow(ctx context.Context) error {
+	return p.ask(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT pg_wal_replay_resume()")
+		return err
+	})
+}
+
+// ask connects to the server for what the question has to do with it.
+func (p *Postgres) ask(ctx context.Context, question func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, p.URL())
+	if err != nil {
+		return err
+	}
+	return errors.Join(question(conn), conn.Close(ctx))
+}
+
 // initialize makes the cluster in the folder data.
 func (p *Postgres) initialize() error {
 	secret := filepath.Join(p.dir, "password")
