@@ -412,6 +412,36 @@ func longestWord(text string, kind func(rune) bool) int {
 	return longest
 }
 
+// hasText is what a column must hold for a search on Postgres, as the index of its pieces finds it best.
+func hasText(column, search string) piece {
+	folded := domain.Fold(search)
+	whole, pattern := contains(search), inPieces(folded)
+	if pattern == "" || pattern == whole {
+		return newPiece(column+` LIKE ? ESCAPE '\'`, whole)
+	}
+	return newPiece(column+` LIKE ? ESCAPE '\' AND strpos(`+column+", ?) > 0", pattern, folded)
+}
+
+// inPieces makes a pattern that all texts with the folded one match, and some others: of each of its words, pieces of three characters that stand side by
+// side. Asked for the whole, Postgres reads the lists of all pieces that overlap, which say little more, and those of the edges of words, such as "kx " of
+// "kx-0042", which nearly all texts may have. It is empty if there is no word for that.
+func inPieces(folded string) string {
+	var b strings.Builder
+	for _, word := range strings.FieldsFunc(folded, func(r rune) bool { return r >= utf8.RuneSelf || (!unicode.IsLetter(r) && !unicode.IsDigit(r)) }) {
+		if len(word) < 3 {
+			continue
+		}
+		for ; len(word) >= 6; word = word[3:] {
+			b.WriteString("%" + word[:3])
+		}
+		b.WriteString("%" + word)
+	}
+	if b.Len() == 0 {
+		return ""
+	}
+	return b.String() + "%"
+}
+
 // phrase makes the pattern by which FTS5 finds the folded text as it stands: a string in double quotes.
 func phrase(search string) string {
 	return `"` + strings.ReplaceAll(domain.Fold(search), `"`, `""`) + `"`

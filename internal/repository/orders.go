@@ -193,15 +193,16 @@ func foundOrders(db *gorm.DB, f domain.OrderFilter, state piece) piece {
 			" UNION ALL SELECT o.id, o.created_at FROM product_texts(?) s CROSS JOIN products p ON p.rowid = s.rowid CROSS JOIN orders o ON o.product_id = p.id WHERE "+byName.sql,
 			slices.Concat([]any{phrase(f.Search)}, byText.args, []any{phrase(f.Search)}, byName.args)...)
 	}
-	texts := newPiece(`s.text LIKE ? ESCAPE '\'`, like)
+	texts := hasText("s.text", f.Search)
+	names := texts
 	if state.sql != "" || f.Category != "" {
 		texts = all(texts, newPiece("(SELECT "+where.sql+" FROM orders o WHERE o.id = s.order_id)", where.args...))
 	}
 	byName = all(where, byName)
 	return newPiece("SELECT s.order_id AS id, s.created_at AS v FROM order_texts s WHERE "+texts.sql+
-		` UNION ALL SELECT o.id, o.created_at FROM (SELECT s.product_id FROM product_texts s WHERE s.text LIKE ? ESCAPE '\' AND split_part(s.text, E'\n', 1) LIKE ? ESCAPE '\' OFFSET 0) s
+		` UNION ALL SELECT o.id, o.created_at FROM (SELECT s.product_id FROM product_texts s WHERE `+names.sql+` AND split_part(s.text, E'\n', 1) LIKE ? ESCAPE '\' OFFSET 0) s
 			CROSS JOIN LATERAL (SELECT o.id, o.created_at FROM orders o WHERE o.product_id = s.product_id AND `+byName.sql+" OFFSET 0) o",
-		slices.Concat(texts.args, []any{like, like}, byName.args)...)
+		slices.Concat(texts.args, names.args, []any{like}, byName.args)...)
 }
 
 // ordersIn selects the orders of a category's products, deleted ones too, for which the condition holds, with a column.

@@ -209,7 +209,7 @@ func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted) (few piec
 		few.args = slices.Concat([]any{phrase(f.Search)}, few.args)
 		return few, valued, nil
 	}
-	where := newPiece(`s.text LIKE ? ESCAPE '\' AND NOT s.deleted`, contains(f.Search))
+	where := all(hasText("s.text", f.Search), newPiece("NOT s.deleted"))
 	few = newPiece("SELECT s.product_id AS id, s.created_at AS v FROM product_texts s WHERE "+where.sql, where.args...)
 	valued = f.Page.Sort.Field == "createdAt"
 	filter := productsOf(f)
