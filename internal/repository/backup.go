@@ -19,7 +19,7 @@ import (
 
 // leftOut are the tables whose rows no backup holds. A session must not come back to life when an old backup is restored, the answers that
 // are kept for repeated requests would speak of what is not there, and counts and what is searched are made anew by the rows that are restored.
-var leftOut = []string{"attempts", "order_counts", "order_texts", "product_counts", "product_texts", "refresh_tokens", "sessions"}
+var leftOut = []string{"attempts", "order_counts", "order_texts", "product_counts", "product_texts", "refresh_tokens", "sessions", "text_changes"}
 
 // filledBySchema is the only table that has a row in an empty database: the end of the audit log.
 const filledBySchema = "audit_head"

@@ -25,6 +25,8 @@ const (
 	walked = 10_000
 	// kept is how many ids of matches are kept in memory while an index is read. Postgres does so for what it takes to fit into its work_mem.
 	kept = 200_000
+	// strolled is how many rows at most are looked at in the list's order, in the mean, where gathering all matches would give the page too.
+	strolled = 2_500
 )
 
 // piece is a piece of SQL with its parameters.
@@ -68,6 +70,7 @@ type listing[T any] struct {
 	scan      func(*T, row) error // fills a T from the selection; nil leaves that to GORM
 	sorts     map[string]sorting[T]
 	idOf      func(T) uuid.UUID
+	totals    *totals // of searches; nil for none
 }
 
 // sorting is one of the orders of a list.
@@ -82,6 +85,8 @@ type wanted struct {
 	where  piece  // what must hold, fit to be asked of one row after the other
 	total  piece  // a SELECT of the total, if it is kept
 	known  *int64 // the total, once that was asked
+	search string // all that decides what matches, if that is a text alone
+	texts  piece  // a SELECT of how the texts stand that decide it then, see texts
 	few    piece  // a SELECT of the ids of all that match, by the best index for that; none if the order's index is that
 	valued bool   // few gives the column of the order too, as v
 }
@@ -127,33 +132,41 @@ func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
 		}
 		w.known = &total
 	}
-	var extent domain.Extent
+	extent, listed, counted, err := l.totals.recall(db, w)
 	switch {
+	case err != nil:
+		return nil, domain.Extent{}, err
+	case counted:
 	case w.known != nil:
-		extent.Total = *w.known
+		extent.Total, counted = *w.known, true
 	case w.few.sql == "":
 		if err := l.count(db, w, &extent); err != nil {
 			return nil, domain.Extent{}, err
 		}
+		counted = true
 	}
-	counted := w.known != nil || w.few.sql == ""
 	if counted && !extent.AtLeast && w.After == nil && int64(w.Number) > domain.Pages(extent.Total, w.Size) {
 		return []T{}, extent, nil
 	}
 	if w.few.sql == "" {
 		return l.inOrder(db, s, w, extent)
 	}
+	// The next ones are found along the order's index if there are too many to gather, or so many that they stand close together there.
+	many := extent.AtLeast || extent.Total > domain.MaxCounted || (listed > 0 && int64(w.offset()+w.Size)*listed < strolled*extent.Total)
 	var ids []uuid.UUID
-	n, err := extent.Total, error(nil)
-	if n <= domain.MaxCounted {
-		if ids, n, err = l.gather(db, s, w); err != nil {
+	if !many {
+		var n int64
+		var stood texts
+		if ids, n, stood, err = l.gather(db, s, w); err != nil {
 			return nil, domain.Extent{}, err
 		}
+		many = n > domain.MaxCounted
+		if !counted {
+			extent.Total, extent.AtLeast = min(n, domain.MaxCounted), many
+			l.totals.remember(db, w, extent, stood)
+		}
 	}
-	if w.known == nil {
-		extent.Total, extent.AtLeast = min(n, domain.MaxCounted), n > domain.MaxCounted
-	}
-	if n > domain.MaxCounted {
+	if many {
 		if ids, err = l.among(db, s, w); err != nil {
 			return nil, domain.Extent{}, err
 		}
@@ -274,27 +287,31 @@ func asked(db *gorm.DB, total piece) (n int64, err error) {
 	return n, err
 }
 
-// gather goes through all that match, and gives the ids of the page, up to one more than its size, and how many there are: one more than
-// [domain.MaxCounted] if there are more, and then no ids.
+// gather goes through all that match, and gives the ids of the page, up to one more than its size, how many there are, and how the texts stood. If there are
+// more than [domain.MaxCounted], it gives one more than that and no ids.
 //
 // MATERIALIZED keeps Postgres from planning for the LIMIT, which would be to read the whole table in the hope of finding enough soon; it still stops
 // there. The column is asked for id by id for the same reason.
-func (l listing[T]) gather(db *gorm.DB, s sorting[T], w wanted) ([]uuid.UUID, int64, error) {
+func (l listing[T]) gather(db *gorm.DB, s sorting[T], w wanted) ([]uuid.UUID, int64, texts, error) {
 	where := all(newPiece("(SELECT n FROM total) <= ?", domain.MaxCounted), behind(w.Page, "v", "id"))
-	args := slices.Concat(w.few.args, []any{domain.MaxCounted + 1}, where.args, []any{w.Size + 1, w.offset()})
+	stood := w.texts
+	if stood.sql == "" {
+		stood = newPiece("SELECT 0 AS changed, 0 AS listed")
+	}
+	args := slices.Concat(w.few.args, []any{domain.MaxCounted + 1}, stood.args, where.args, []any{w.Size + 1, w.offset()})
 	valued := "found"
 	if !w.valued {
 		valued = "(SELECT id, (SELECT " + s.column + " FROM " + l.table + l.joins + " WHERE " + l.id + " = found.id) AS v FROM found) valued"
 	}
 	var rows []struct {
-		N  int64
-		ID *uuid.UUID
+		N, Changed, Listed int64
+		ID                 *uuid.UUID
 	}
 	err := db.Raw("WITH hits AS MATERIALIZED ("+w.few.sql+"), found AS MATERIALIZED (SELECT * FROM hits LIMIT ?), total AS MATERIALIZED (SELECT COUNT(*) AS n FROM found)"+
-		" SELECT total.n, page.id FROM total LEFT JOIN (SELECT id, v FROM "+valued+" WHERE "+where.sql+order("v", "id", w.Sort.Desc)+" LIMIT ? OFFSET ?) page ON 1 = 1"+
+		" SELECT total.n, stood.changed, stood.listed, page.id FROM total CROSS JOIN ("+stood.sql+") stood LEFT JOIN (SELECT id, v FROM "+valued+" WHERE "+where.sql+order("v", "id", w.Sort.Desc)+" LIMIT ? OFFSET ?) page ON 1 = 1"+
 		order("page.v", "page.id", w.Sort.Desc), args...).Scan(&rows).Error
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, texts{}, err
 	}
 	ids := []uuid.UUID{}
 	for _, r := range rows {
@@ -302,7 +319,7 @@ func (l listing[T]) gather(db *gorm.DB, s sorting[T], w wanted) ([]uuid.UUID, in
 			ids = append(ids, *r.ID)
 		}
 	}
-	return ids, rows[0].N, nil
+	return ids, rows[0].N, texts{rows[0].Changed, rows[0].Listed}, nil
 }
 
 // plenty says whether a SELECT of ids gives more than are counted.

@@ -133,25 +133,7 @@ func TestLists_many(t *testing.T) {
 		const nuts, bolts = 10_010, 10_100 // the nuts are the older ones, so that they are not found by looking at the newest for a while
 		phones, u := b.category("Phones"), b.user("jane", domain.RoleUser)
 		b.category("Empty")
-		series, hex, at := "(WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < ?) SELECT i FROM s) s", "printf('%012x', i)", "strftime('%Y-%m-%d %H:%M:%S+00:00', 1600000000 + i, 'unixepoch')"
-		if !b.Embedded() {
-			series, hex, at = "generate_series(1, CAST(? AS integer)) AS s (i)", "lpad(to_hex(i), 12, '0')", "to_timestamp(1600000000 + i)"
-		}
-		uid := func(text string) string {
-			if b.Embedded() {
-				return text
-			}
-			return "CAST(" + text + " AS uuid)"
-		}
-		name := fmt.Sprintf("CASE WHEN i <= %d THEN 'nut ' ELSE 'bolt ' END || (i %% 100)", nuts)
-		b.ok(b.exec(`INSERT INTO products (id, name, name_key, category_id, quantity, description, search_key, version, created_at, updated_at)
-			SELECT `+uid("'00000000-0000-7000-8000-' || "+hex)+`, `+name+`, `+name+`, `+uid("'"+phones.ID.String()+"'")+`, i % 7, '', `+name+`, 1, `+at+`, `+at+` FROM `+series, nuts+bolts))
-		b.ok(b.exec(`INSERT INTO orders (id, product_id, client, client_key, description, search_key, quantity, state, version, created_by, created_at, updated_at)
-			SELECT `+uid("'00000001-0000-7000-8000-' || "+hex)+`, `+uid("'00000000-0000-7000-8000-' || "+hex)+`, 'x', 'x', '', 'x', 1, 'Draft', 1, `+uid("'"+u.ID.String()+"'")+`, `+at+`, `+at+`
-			FROM `+series, nuts))
-		if !b.Embedded() {
-			b.ok(b.exec("ANALYZE"))
-		}
+		b.makeMany(nuts+bolts, nuts, fmt.Sprintf("CASE WHEN i <= %d THEN 'nut ' ELSE 'bolt ' END || (i %% 100)", nuts), phones, u)
 		number := func(id uuid.UUID) int { // what it was made from
 			n := 0
 			for _, c := range id[10:] {
@@ -247,7 +229,125 @@ func TestLists_many(t *testing.T) {
 	})
 }
 
+// makeMany makes products around the store, each with the name that the SQL gives the i-th, and a draft of an order for each of the first ones.
+func (b *base) makeMany(products, orders int, name string, shelf domain.Category, u domain.User) {
+	b.t.Helper()
+	series, hex, at := "(WITH RECURSIVE s (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < ?) SELECT i FROM s) s", "printf('%012x', i)", "strftime('%Y-%m-%d %H:%M:%S+00:00', 1600000000 + i, 'unixepoch')"
+	if !b.Embedded() {
+		series, hex, at = "generate_series(1, CAST(? AS integer)) AS s (i)", "lpad(to_hex(i), 12, '0')", "to_timestamp(1600000000 + i)"
+	}
+	uid := func(text string) string {
+		if b.Embedded() {
+			return text
+		}
+		return "CAST(" + text + " AS uuid)"
+	}
+	b.ok(b.exec(`INSERT INTO products (id, name, name_key, category_id, quantity, description, search_key, version, created_at, updated_at)
+		SELECT `+uid("'00000000-0000-7000-8000-' || "+hex)+`, `+name+`, `+name+`, `+uid("'"+shelf.ID.String()+"'")+`, i % 7, '', `+name+`, 1, `+at+`, `+at+` FROM `+series, products))
+	b.ok(b.exec(`INSERT INTO orders (id, product_id, client, client_key, description, search_key, quantity, state, version, created_by, created_at, updated_at)
+		SELECT `+uid("'00000001-0000-7000-8000-' || "+hex)+`, `+uid("'00000000-0000-7000-8000-' || "+hex)+`, 'x', 'x', '', 'x', 1, 'Draft', 1, `+uid("'"+u.ID.String()+"'")+`, `+at+`, `+at+`
+		FROM `+series, orders))
+	if !b.Embedded() {
+		b.ok(b.exec("ANALYZE"))
+	}
+}
+
 // extentValue is what an order has in the order of a list.
 func extentValue(o domain.Order, sort string) any {
 	return map[string]any{"createdAt": o.CreatedAt, "client": o.Client}[sort]
+}
+
+// TestLists_totals asks the same again and again while texts come, change and go: a total is remembered only for as long as it is what a count would say.
+func TestLists_totals(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		const nuts = domain.MaxCounted + 2
+		phones, u := b.category("Phones"), b.user("jane", domain.RoleUser)
+		b.makeMany(nuts+1_000, nuts, fmt.Sprintf("CASE WHEN i <= %d THEN 'nut ' || i ELSE 'bolt ' || i END", nuts), phones, u)
+		terms := []string{"nut", "bolt"} // more than are counted, and fewer
+		page := domain.Page{Number: 1, Size: 3, Sort: domain.Sort{Field: "createdAt", Desc: true}}
+		lists := map[string]func(term string) (domain.Extent, error){
+			"products": func(term string) (domain.Extent, error) {
+				_, extent, err := b.Products.List(b.ctx, domain.ProductFilter{Page: page, Search: term})
+				return extent, err
+			},
+			"orders": func(term string) (domain.Extent, error) {
+				_, extent, err := b.Orders.List(b.ctx, domain.OrderFilter{Page: page, Search: term})
+				return extent, err
+			},
+		}
+		counted := map[string]string{
+			"products": "SELECT COUNT(*) FROM products WHERE deleted_at IS NULL AND search_key LIKE ?",
+			"orders": `SELECT COUNT(*) FROM orders o JOIN products p ON p.id = o.product_id WHERE o.deleted_at IS NULL AND
+				(o.search_key LIKE ? OR p.name_key LIKE ?)`,
+		}
+		compare := func(when string) {
+			t.Helper()
+			for what, list := range lists {
+				for _, term := range terms {
+					n := scan[int64](b, counted[what], slices.Repeat([]any{"%" + term + "%"}, strings.Count(counted[what], "?"))...)
+					for range 2 { // the second time from memory
+						extent, err := list(term)
+						b.ok(err)
+						require.Equal(t, []any{min(n, domain.MaxCounted), n > domain.MaxCounted}, []any{extent.Total, extent.AtLeast}, "%s: %s with %s", when, what, term)
+					}
+				}
+			}
+		}
+		all := b.strings("SELECT id FROM products ORDER BY created_at")
+		product := func(i int) domain.Product {
+			p, err := b.Products.ByID(b.ctx, uuid.MustParse(all[i]))
+			b.ok(err)
+			return p
+		}
+		order := func(i int) domain.Order {
+			o, err := b.Orders.ByID(b.ctx, uuid.MustParse(fmt.Sprintf("00000001-0000-7000-8000-%012x", i)))
+			b.ok(err)
+			return o
+		}
+		rename := func(i int, name string) func() {
+			return func() {
+				p := product(i)
+				p.Describe(name, "", phones, now)
+				_, err := b.Products.SaveDescription(b.ctx, p)
+				b.ok(err)
+			}
+		}
+		compare("at first")
+		b.PlantTotals(7)
+		for what, list := range lists {
+			extent, err := list("nut")
+			b.ok(err)
+			require.Equal(t, int64(7), extent.Total, "nothing has changed: %s are not counted again", what)
+		}
+		for _, step := range []struct {
+			name string
+			do   func()
+		}{
+			{"one is renamed", rename(nuts, "nail")},
+			{"one is named like the others", rename(nuts, "bolt")},
+			{"one more", func() { b.product("bolt", phones, 0) }},
+			{"one goes, another comes", func() {
+				b.ok(b.Products.Delete(b.ctx, uuid.MustParse(all[nuts+1]), now))
+				b.product("nut", phones, 0)
+			}},
+			{"an order more", func() { b.order(b.product("bolt", phones, 5), domain.OrderPending, u) }},
+			{"an order goes", func() { b.ok(b.Orders.Delete(b.ctx, order(1), now)) }},
+			{"an order says something else", func() {
+				o := order(2)
+				o.Client, o.ClientKey, o.SearchKey, o.Version = "a bolt", "a bolt", "a bolt\n", o.Version+1
+				b.ok(b.Orders.SaveText(b.ctx, o))
+			}},
+			{"a product with an order is renamed", rename(2, "bolt with an order")},
+			{"as many as are counted", rename(3, "bolt")},
+			{"one fewer", rename(4, "bolt")},
+			{"and one more fewer", rename(5, "bolt")},
+			{"many at once", func() {
+				b.ok(b.exec("UPDATE products SET search_key = 'bolt', name_key = 'bolt' WHERE name LIKE 'nut 9%'"))
+			}},
+			{"rows are removed around the store", func() { b.ok(b.exec("DELETE FROM products WHERE id = ?", all[nuts+5])) }},
+		} {
+			step.do()
+			compare(step.name)
+		}
+	})
 }

@@ -15,6 +15,7 @@ import (
 type Orders struct {
 	table
 	joined *joined[domain.Order] // nil on SQLite and in transactions
+	totals *totals               // of searches; nil in transactions
 }
 
 // OrderNotFound is the KindNotFound of an order that does not exist.
@@ -165,8 +166,17 @@ func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.
 			w.few, w.valued = byFilter, true
 		}
 	}
-	return orderListing.read(db, w)
+	if f.Search != "" && f.Category == "" && f.State == "" {
+		w.search, w.texts = domain.Fold(f.Search), orderTexts
+	}
+	l := orderListing
+	l.totals = t.totals
+	return l.read(db, w)
 }
+
+// orderTexts selects how the texts stand by which orders are found: their own, and those of products, of which one without an order adds nothing.
+var orderTexts = newPiece("SELECT (SELECT CAST(COALESCE(SUM(n), 0) AS bigint) FROM text_changes) AS changed, " +
+	"(SELECT CAST(COALESCE(SUM(n), 0) AS bigint) FROM order_counts) AS listed")
 
 // orderWhere is what a filter asks of an order o. What it asks of the product is asked for each order by itself, so that no plan begins with all products.
 func orderWhere(f domain.OrderFilter, state piece) piece {

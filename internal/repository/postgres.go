@@ -69,6 +69,7 @@ func openPostgres(ctx context.Context, url string, beside Servers) (*Store, erro
 		s.closers = []func() error{copies.close, pool.Close}
 	}
 	s.Products.joined, s.Orders.joined = newJoined(productsByID), newJoined(ordersByID)
+	s.Products.totals, s.Orders.totals = newTotals(), newTotals()
 	s.listen = func(ctx context.Context, channel string, began, heard func()) error {
 		return listen(ctx, *direct, channel, began, heard)
 	}

@@ -16,6 +16,7 @@ import (
 type Products struct {
 	table
 	joined *joined[domain.Product] // nil on SQLite and in transactions
+	totals *totals                 // of searches; nil in transactions
 }
 
 // ProductNotFound is the KindNotFound of a product that does not exist.
@@ -174,8 +175,13 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 		if w.few, w.valued, err = t.found(db, f, w); err != nil {
 			return nil, domain.Extent{}, err
 		}
+		if f.Category == "" && f.Low == nil {
+			w.search, w.texts = domain.Fold(f.Search), productTexts
+		}
 	}
-	return productListing.read(db, w)
+	l := productListing
+	l.totals = t.totals
+	return l.read(db, w)
 }
 
 // productsBy selects what matches from products p, and what stands beside it.
@@ -186,6 +192,10 @@ func productsBy(w wanted, from, id string) (few piece, valued bool) {
 	}
 	return newPiece("SELECT "+id+" AS id, "+s.column+" AS v FROM "+from+" WHERE "+w.where.sql, w.where.args...), true
 }
+
+// productTexts selects how the texts of products stand.
+var productTexts = newPiece("SELECT COALESCE((SELECT n FROM text_changes WHERE texts = 'products'), 0) AS changed, " +
+	"(SELECT CAST(COALESCE(SUM(n), 0) AS bigint) FROM product_counts) AS listed")
 
 // keptProducts selects how many products there are, in a category or in all.
 func keptProducts(category string) piece {

@@ -39,7 +39,9 @@ BEGIN
         SELECT split_part(key, ' ', 1) AS of_what, split_part(key, ' ', 2) AS key, value::bigint AS change
         FROM jsonb_each_text(gathered::jsonb) WHERE value <> '0' ORDER BY 1, 2
     LOOP
-        IF changed.of_what = 'orders' THEN
+        IF changed.of_what = 'texts' THEN
+            INSERT INTO text_changes AS c (texts, n) VALUES (changed.key, changed.change) ON CONFLICT (texts) DO UPDATE SET n = c.n + excluded.n;
+        ELSIF changed.of_what = 'orders' THEN
             UPDATE order_counts SET n = n + changed.change WHERE state = changed.key;
             IF NOT FOUND THEN
                 INSERT INTO order_counts AS c (state, n) VALUES (changed.key, changed.change) ON CONFLICT (state) DO UPDATE SET n = c.n + excluded.n;
@@ -80,8 +82,8 @@ CREATE TRIGGER products_count_changed AFTER UPDATE OF category_id, deleted_at ON
     WHEN (OLD.category_id <> NEW.category_id OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION count_products();
 CREATE TRIGGER products_count_removed AFTER DELETE ON products FOR EACH ROW EXECUTE FUNCTION count_products();
 CREATE CONSTRAINT TRIGGER products_count_write AFTER INSERT OR DELETE ON products DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION write_counts();
-CREATE CONSTRAINT TRIGGER products_count_write_changed AFTER UPDATE OF category_id, deleted_at ON products DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN (OLD.category_id <> NEW.category_id OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
+CREATE CONSTRAINT TRIGGER products_count_write_changed AFTER UPDATE OF category_id, search_key, deleted_at ON products DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.category_id <> NEW.category_id OR OLD.search_key <> NEW.search_key OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
 
 -- +goose StatementBegin
 CREATE FUNCTION count_orders() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -104,8 +106,8 @@ CREATE TRIGGER orders_count_added AFTER INSERT ON orders REFERENCING NEW TABLE A
 CREATE TRIGGER orders_count_changed AFTER UPDATE ON orders REFERENCING OLD TABLE AS removed NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_orders();
 CREATE TRIGGER orders_count_removed AFTER DELETE ON orders REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION count_orders();
 CREATE CONSTRAINT TRIGGER orders_count_write AFTER INSERT OR DELETE ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION write_counts();
-CREATE CONSTRAINT TRIGGER orders_count_write_changed AFTER UPDATE OF state, deleted_at ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
-    WHEN (OLD.state <> NEW.state OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
+CREATE CONSTRAINT TRIGGER orders_count_write_changed AFTER UPDATE OF state, search_key, deleted_at ON orders DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (OLD.state <> NEW.state OR OLD.search_key <> NEW.search_key OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION write_counts();
 
 -- Each order in which a list can be asked for has an index, so that a page of it is read and not sorted out of a million rows.
 CREATE INDEX products_name ON products (name_key, id) WHERE deleted_at IS NULL;
@@ -134,6 +136,13 @@ CREATE TABLE order_texts (
 );
 INSERT INTO product_texts (product_id, created_at, text, deleted) SELECT id, created_at, search_key, deleted_at IS NOT NULL FROM products ORDER BY created_at, id;
 INSERT INTO order_texts (order_id, created_at, text) SELECT id, created_at, search_key FROM orders WHERE deleted_at IS NULL ORDER BY created_at, id;
+
+-- How often a text was changed or taken away: as long as that is the same, and there are as many products or orders, a search finds what it found before.
+CREATE TABLE text_changes (
+    texts text PRIMARY KEY,
+    n     bigint NOT NULL
+);
+
 CREATE INDEX product_texts_text ON product_texts USING gin (text gin_trgm_ops);
 CREATE INDEX order_texts_text ON order_texts USING gin (text gin_trgm_ops);
 
@@ -142,7 +151,10 @@ CREATE FUNCTION keep_product_text() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_LEVEL = 'STATEMENT' THEN
         INSERT INTO product_texts (product_id, created_at, text, deleted) SELECT id, created_at, search_key, deleted_at IS NOT NULL FROM added;
-    ELSIF TG_OP = 'UPDATE' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM gather_count('texts', 'products', 1);
+    IF TG_OP = 'UPDATE' THEN
         UPDATE product_texts SET text = NEW.search_key, deleted = NEW.deleted_at IS NOT NULL WHERE product_id = NEW.id;
     ELSE
         DELETE FROM product_texts WHERE product_id = OLD.id;
@@ -163,6 +175,7 @@ BEGIN
         INSERT INTO order_texts (order_id, created_at, text) SELECT id, created_at, search_key FROM added WHERE deleted_at IS NULL;
         RETURN NULL;
     END IF;
+    PERFORM gather_count('texts', 'orders', 1);
     IF TG_OP = 'DELETE' OR NEW.deleted_at IS NOT NULL THEN
         DELETE FROM order_texts WHERE order_id = OLD.id;
     ELSE
@@ -188,6 +201,7 @@ DROP TRIGGER products_text_changed ON products;
 DROP TRIGGER products_text_added ON products;
 DROP FUNCTION keep_order_text();
 DROP FUNCTION keep_product_text();
+DROP TABLE text_changes;
 DROP TABLE order_texts;
 DROP TABLE product_texts;
 DROP INDEX orders_product_id;

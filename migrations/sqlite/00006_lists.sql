@@ -58,6 +58,12 @@ CREATE INDEX orders_updated_at ON orders (updated_at, id) WHERE deleted_at IS NU
 CREATE INDEX orders_state_id ON orders (state, id) WHERE deleted_at IS NULL;
 CREATE INDEX orders_product_id ON orders (product_id, created_at, id) WHERE deleted_at IS NULL;
 
+-- How often a text was changed or taken away: as long as that is the same, and there are as many products or orders, a search finds what it found before.
+CREATE TABLE text_changes (
+    texts TEXT NOT NULL PRIMARY KEY,
+    n     INTEGER NOT NULL
+);
+
 -- What is searched for any part of it, cut into pieces of three characters. The texts themselves stay in their rows.
 CREATE VIRTUAL TABLE product_texts USING fts5(search_key, content='products', content_rowid='rowid', tokenize='trigram case_sensitive 1');
 INSERT INTO product_texts (rowid, search_key) SELECT rowid, search_key FROM products; -- deleted ones too: orders are still found by their names
@@ -70,10 +76,17 @@ END;
 CREATE TRIGGER products_text_changed AFTER UPDATE OF search_key ON products WHEN OLD.search_key <> NEW.search_key BEGIN
     INSERT INTO product_texts (product_texts, rowid, search_key) VALUES ('delete', OLD.rowid, OLD.search_key);
     INSERT INTO product_texts (rowid, search_key) VALUES (NEW.rowid, NEW.search_key);
+    INSERT INTO text_changes (texts, n) VALUES ('products', 1) ON CONFLICT (texts) DO UPDATE SET n = n + 1;
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER products_text_hidden AFTER UPDATE OF deleted_at ON products WHEN (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL) BEGIN
+    INSERT INTO text_changes (texts, n) VALUES ('products', 1) ON CONFLICT (texts) DO UPDATE SET n = n + 1;
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER products_text_removed AFTER DELETE ON products BEGIN
+    INSERT INTO text_changes (texts, n) VALUES ('products', 1) ON CONFLICT (texts) DO UPDATE SET n = n + 1;
     INSERT INTO product_texts (product_texts, rowid, search_key) VALUES ('delete', OLD.rowid, OLD.search_key);
 END;
 -- +goose StatementEnd
@@ -89,10 +102,12 @@ CREATE TRIGGER orders_text_changed AFTER UPDATE OF search_key, deleted_at ON ord
     WHEN OLD.search_key <> NEW.search_key OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL) BEGIN
     INSERT INTO order_texts (order_texts, rowid, search_key) SELECT 'delete', OLD.rowid, OLD.search_key WHERE OLD.deleted_at IS NULL;
     INSERT INTO order_texts (rowid, search_key) SELECT NEW.rowid, NEW.search_key WHERE NEW.deleted_at IS NULL;
+    INSERT INTO text_changes (texts, n) VALUES ('orders', 1) ON CONFLICT (texts) DO UPDATE SET n = n + 1;
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER orders_text_removed AFTER DELETE ON orders WHEN OLD.deleted_at IS NULL BEGIN
+    INSERT INTO text_changes (texts, n) VALUES ('orders', 1) ON CONFLICT (texts) DO UPDATE SET n = n + 1;
     INSERT INTO order_texts (order_texts, rowid, search_key) VALUES ('delete', OLD.rowid, OLD.search_key);
 END;
 -- +goose StatementEnd
@@ -103,8 +118,10 @@ DROP TRIGGER orders_text_removed;
 DROP TRIGGER orders_text_changed;
 DROP TRIGGER orders_text_added;
 DROP TRIGGER products_text_removed;
+DROP TRIGGER products_text_hidden;
 DROP TRIGGER products_text_changed;
 DROP TRIGGER products_text_added;
+DROP TABLE text_changes;
 DROP TABLE order_texts;
 DROP TABLE product_texts;
 DROP INDEX orders_product_id;
