@@ -83,6 +83,7 @@ type sorting[T any] struct {
 type wanted struct {
 	domain.Page
 	where  piece  // what must hold, fit to be asked of one row after the other
+	within string // a column that where holds to one value, and by which the order's index begins; none if it begins by the order
 	total  piece  // a SELECT of the total, if it is kept
 	known  *int64 // the total, once that was asked
 	search string // all that decides what matches, if that is a text alone
@@ -193,6 +194,26 @@ func order(column, id string, desc bool) string {
 	return " ORDER BY " + column + direction + ", " + id + direction
 }
 
+// one is the condition that a column has the one value by which a list's index begins; see [wanted.order].
+func one(db *gorm.DB, column, value string, args ...any) piece {
+	if db.Name() == sqliteName {
+		return newPiece(column+" = "+value, args...)
+	}
+	return newPiece(column+" = ANY(ARRAY["+value+"])", args...)
+}
+
+// order gives the ORDER BY of a sort along its index. The column by which the index begins is named too, though it is the same for all: otherwise Postgres
+// may rather walk along the index of the order in all rows, and goes through a million of them when those that are wanted are old. It would also see that the column
+// says nothing, but for the way in which [one] asks for it.
+func (w wanted) order(column, id string, desc bool) string {
+	if w.within != "" && desc {
+		column = w.within + " DESC, " + column
+	} else if w.within != "" {
+		column = w.within + ", " + column
+	}
+	return order(column, id, desc)
+}
+
 // behind is the condition that keeps what comes after the cursor, if there is one.
 func behind(p domain.Page, column, id string) piece {
 	if p.After == nil {
@@ -222,7 +243,7 @@ func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.E
 		n = min(n, int(extent.Total)-offset)
 		offset, desc = int(extent.Total)-offset-n, !desc
 	}
-	ids, err := l.ids(db, newPiece("SELECT "+l.id+" FROM "+l.table+" WHERE "+where.sql+order(s.column, l.id, desc)+" LIMIT ? OFFSET ?", append(where.args, n, offset)...))
+	ids, err := l.ids(db, newPiece("SELECT "+l.id+" FROM "+l.table+" WHERE "+where.sql+w.order(s.column, l.id, desc)+" LIMIT ? OFFSET ?", append(where.args, n, offset)...))
 	if err != nil {
 		return nil, domain.Extent{}, err
 	}
@@ -235,7 +256,7 @@ func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.E
 // page selects a page along the index of its order, with one row more.
 func (l listing[T]) page(s sorting[T], w wanted) piece {
 	where := all(w.where, behind(w.Page, s.column, l.id))
-	page := newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+where.sql+order(s.column, l.id, w.Sort.Desc), where.args...)
+	page := newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+where.sql+w.order(s.column, l.id, w.Sort.Desc), where.args...)
 	// As a parameter the limit would be unknown to a plan that is kept, so that Postgres would plan each time anew: 85 us become 198.
 	page.sql += fmt.Sprintf(" LIMIT %d", w.Size+1)
 	if w.offset() > 0 {

@@ -162,7 +162,12 @@ func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.
 			counts = newPiece("state = ?", f.State)
 		}
 		w.total = newPiece("SELECT CAST(COALESCE(SUM(n), 0) AS bigint) FROM order_counts"+counts.clause(), counts.args...)
-		if f.State != "" && f.Page.Sort.Field != "createdAt" && f.Page.Sort.Field != "state" { // which have an index of their own within a state
+		switch {
+		case f.State == "" || f.Page.Sort.Field == "state":
+		case f.Page.Sort.Field == "createdAt":
+			w.within = "o.state"
+			w.where = orderWhere(f, one(db, w.within, "?", f.State))
+		default: // have no index within a state
 			w.few, w.valued = byFilter, true
 		}
 	}

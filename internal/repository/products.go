@@ -163,7 +163,12 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 		switch f.Page.Sort.Field {
 		case "category":
 			return t.byCategory(db, w, f.Category)
-		case "quantity", "updatedAt": // within a category the others have an index of their own
+		case "createdAt":
+			if f.Category != "" {
+				w.within = "p.category_id"
+				w.where = all(newPiece("p.deleted_at IS NULL"), one(db, w.within, categoryNamed, domain.Fold(f.Category)))
+			}
+		default: // have no index within a category
 			if f.Category != "" {
 				w.few, w.valued = productsBy(w, productListing.table, productListing.id)
 			}
@@ -323,8 +328,11 @@ func textOf(f domain.ProductFilter) piece {
 	return newPiece(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
 }
 
+// categoryNamed selects the id of a category by its folded name.
+const categoryNamed = "(SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)"
+
 func inCategory(column, name string) piece {
-	return newPiece(column+" = (SELECT id FROM categories WHERE name_key = ? AND deleted_at IS NULL)", domain.Fold(name))
+	return newPiece(column+" = "+categoryNamed, domain.Fold(name))
 }
 
 // After gives up to n of the products that the filter leaves, by id, beginning behind the one named; uuid.Nil is before all. What it costs does not
