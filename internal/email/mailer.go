@@ -62,12 +62,12 @@ type Mailer struct {
 
 	mu sync.Mutex
 	// unrecorded holds what was sent while the database was away, so that the event's next round only records it.
-	unrecorded map[uuid.UUID]domain.Delivery
+	unrecorded map[uuid.UUID]handled
 }
 
 // NewMailer makes a Mailer.
 func NewMailer(cfg Config) *Mailer {
-	return &Mailer{cfg: cfg, recordTime: recordTime, unrecorded: map[uuid.UUID]domain.Delivery{}}
+	return &Mailer{cfg: cfg, recordTime: recordTime, unrecorded: map[uuid.UUID]handled{}}
 }
 
 // Handle mails the event, unless that is done already or no longer wanted, and says what its queue has to do with it.
@@ -79,7 +79,7 @@ func (m *Mailer) Handle(ctx context.Context, e domain.Event, retries int) domain
 	}
 	h := handling{Mailer: m, event: e, retries: retries, log: m.cfg.Log.With("event", e.ID, "type", e.Type, "user", e.Subject)}
 	if d, ok := m.forget(e.ID); ok {
-		h.delivery = d
+		h.handled = d
 		return h.record(ctx, domain.Outcome{Verdict: domain.VerdictDone})
 	}
 	now := m.cfg.Now()
@@ -90,7 +90,7 @@ func (m *Mailer) Handle(ctx context.Context, e domain.Event, retries int) domain
 	if !claimed {
 		return held(d, now)
 	}
-	h.delivery = d
+	h.handled = handled{d, d.LeaseUntil}
 	return h.run(ctx)
 }
 
@@ -114,10 +114,16 @@ func later(after time.Duration, reason string) domain.Outcome {
 // handling is one try to mail one event, whose delivery is claimed.
 type handling struct {
 	*Mailer
-	event    domain.Event
-	retries  int
+	handled
+	event   domain.Event
+	retries int
+	log     *slog.Logger
+}
+
+// handled is a delivery, and the end of the lease under which it was claimed.
+type handled struct {
 	delivery domain.Delivery
-	log      *slog.Logger
+	until    *time.Time
 }
 
 func (h *handling) run(ctx context.Context) domain.Outcome {
@@ -142,7 +148,9 @@ func (h *handling) run(ctx context.Context) domain.Outcome {
 	}
 	mail.Resume, mail.Accepted = h.delivery.OperationID != nil, accepted
 	mail.OperationID = h.begin(accepted)
-	if err := h.save(ctx); err != nil {
+	if err := h.save(ctx); isLost(err) {
+		return later(time.Second, "another worker is at it")
+	} else if err != nil {
 		h.release(ctx)
 		return h.databaseAway(err)
 	}
@@ -333,7 +341,13 @@ func (h *handling) delay() time.Duration {
 
 func (h *handling) save(ctx context.Context) error {
 	h.delivery.UpdatedAt = h.cfg.Now()
-	return h.cfg.Store.Deliveries.Save(ctx, h.delivery)
+	return h.cfg.Store.Deliveries.Save(ctx, h.delivery, h.until)
+}
+
+// isLost says whether a record was not written because somebody else has claimed the mail: what it says now is for them to write.
+func isLost(err error) bool {
+	var refused *domain.Error
+	return errors.As(err, &refused) && refused.Kind == domain.KindConflict
 }
 
 // record writes down how the round ended and gives its outcome. It does so also during a shutdown and keeps trying for a
@@ -342,13 +356,18 @@ func (h *handling) record(ctx context.Context, outcome domain.Outcome) domain.Ou
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.recordTime)
 	defer cancel()
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		return struct{}{}, h.save(ctx)
+		err := h.save(ctx)
+		if isLost(err) {
+			h.log.Warn("mail not recorded, another worker has it") // or the first try was, and only its answer was lost
+			return struct{}{}, nil
+		}
+		return struct{}{}, err
 	}, backoff.WithBackOff(backoff.NewExponentialBackOff()))
 	if err == nil {
 		return outcome
 	}
 	if h.delivery.State == domain.DeliverySent {
-		h.remember(h.delivery)
+		h.remember(h.handled)
 	}
 	return h.databaseAway(err)
 }
@@ -368,13 +387,13 @@ func (h *handling) databaseAway(err error) domain.Outcome {
 	return later(databasePause, "the database is away")
 }
 
-func (m *Mailer) remember(d domain.Delivery) {
+func (m *Mailer) remember(d handled) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.unrecorded[d.EventID] = d
+	m.unrecorded[d.delivery.EventID] = d
 }
 
-func (m *Mailer) forget(event uuid.UUID) (domain.Delivery, bool) {
+func (m *Mailer) forget(event uuid.UUID) (handled, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, ok := m.unrecorded[event]

@@ -64,14 +64,18 @@ func (t Deliveries) Count(ctx context.Context) (map[domain.DeliveryState]int64, 
 	return counts, nil
 }
 
-// Save writes what became of a mail that the caller had claimed.
-func (t Deliveries) Save(ctx context.Context, d domain.Delivery) error {
-	err := t.write.WithContext(ctx).Model(&domain.Delivery{}).Where("event_id = ?", d.EventID).UpdateColumns(map[string]any{
+// Save writes what became of a mail that the caller had claimed, with the lease that ends then: the LeaseUntil that Claim gave. It returns KindConflict on
+// `id` if the caller holds it no longer, since the lease has ended and somebody else has claimed it, or a Save was carried out whose answer was lost.
+func (t Deliveries) Save(ctx context.Context, d domain.Delivery, held *time.Time) error {
+	done := t.write.WithContext(ctx).Model(&domain.Delivery{}).Where("event_id = ? AND lease_until = ?", d.EventID, held).UpdateColumns(map[string]any{
 		"state": d.State, "attempts": d.Attempts, "last_error": d.LastError, "operation_id": d.OperationID, "polls": d.Polls,
 		"lease_until": d.LeaseUntil, "updated_at": d.UpdatedAt, "sent_at": d.SentAt,
-	}).Error
-	if err != nil {
-		return fail("save delivery", err)
+	})
+	if done.Error != nil {
+		return fail("save delivery", done.Error)
+	}
+	if done.RowsAffected == 0 {
+		return domain.Conflict("id", "The delivery of the event with id '%s' is in other hands", d.EventID)
 	}
 	return nil
 }

@@ -253,8 +253,14 @@ func TestDeliveries_Claim(t *testing.T) {
 		require.False(t, mine, "another holds it")
 		require.Equal(t, want, d)
 
+		late := d
 		d, mine = claim(until)
 		require.True(t, mine, "the lease has ended")
+		late.State, late.Attempts = domain.DeliverySent, 1
+		b.refuses(b.Deliveries.Save(b.ctx, late, late.LeaseUntil), domain.KindConflict, "id")
+		stored, err := b.Deliveries.ByEvent(b.ctx, e.ID)
+		b.ok(err)
+		require.Equal(t, d, stored, "who comes too late writes over nothing")
 		next := until.Add(time.Minute)
 		want.LeaseUntil, want.UpdatedAt = &next, until
 		require.Equal(t, want, d)
@@ -274,12 +280,16 @@ func TestDeliveries_Claim(t *testing.T) {
 			saved := want
 			saved.State, saved.Attempts, saved.LastError, saved.OperationID, saved.Polls = state, 3, "no route", &operation, 4
 			saved.LeaseUntil, saved.UpdatedAt, saved.SentAt = nil, next, &next
-			b.ok(b.Deliveries.Save(b.ctx, saved))
+			b.ok(b.exec("UPDATE deliveries SET state = 'Sending', lease_until = NULL"))
+			d, mine := claim(next)
+			require.True(t, mine)
+			b.ok(b.Deliveries.Save(b.ctx, saved, d.LeaseUntil))
 			stored, err := b.Deliveries.ByEvent(b.ctx, e.ID)
 			b.ok(err)
 			require.Equal(t, saved, stored)
+			b.refuses(b.Deliveries.Save(b.ctx, saved, d.LeaseUntil), domain.KindConflict, "id")
 
-			d, mine := claim(next)
+			d, mine = claim(next)
 			require.Equal(t, c.mine, mine, state)
 			if c.mine {
 				until := next.Add(time.Minute)
@@ -352,7 +362,7 @@ func TestDeliveries_Count(t *testing.T) {
 				d, _, err := b.Deliveries.Claim(b.ctx, newEvent(now), now, time.Minute)
 				b.ok(err)
 				d.State = state
-				b.ok(b.Deliveries.Save(b.ctx, d))
+				b.ok(b.Deliveries.Save(b.ctx, d, d.LeaseUntil))
 				want[state]++
 			}
 		}
