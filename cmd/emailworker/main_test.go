@@ -29,14 +29,23 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "8") // these tests wait, for servers and for timeouts, far more than they compute
 	code := m.Run()
-	for _, stop := range atTheEnd {
+	for _, stop := range shared.stops {
 		stop()
 	}
 	os.Exit(code)
 }
 
-// atTheEnd stops what all tests share.
-var atTheEnd []func()
+// shared is what all tests share, until the end.
+var shared struct {
+	mu    sync.Mutex
+	stops []func()
+}
+
+func atTheEnd(stop func()) {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	shared.stops = append(shared.stops, stop)
+}
 
 // patience is how long a test waits for what should happen soon.
 const patience = 90 * time.Second
@@ -53,7 +62,7 @@ var apiBinary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	atTheEnd = append(atTheEnd, func() { _ = os.RemoveAll(dir) })
+	atTheEnd(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "api")
 	said, err := exec.Command("go", "build", "-o", path, "inventoryhub/cmd/api").CombinedOutput()
 	if err != nil {

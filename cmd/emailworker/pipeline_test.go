@@ -61,7 +61,7 @@ func startNode() (*node, error) {
 var sharedNode = sync.OnceValues(func() (*node, error) {
 	n, err := startNode()
 	if err == nil {
-		atTheEnd = append(atTheEnd, n.end)
+		atTheEnd(n.end)
 	}
 	return n, err
 })
