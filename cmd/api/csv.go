@@ -35,8 +35,9 @@ func importCommand(load loader) *cobra.Command {
 	products := &cobra.Command{
 		Use: "products FILE", Short: "Make and change products by the rows of a CSV file, all or nothing", Args: cobra.ExactArgs(1),
 		Long: "Make and change products by the rows of a CSV file, all or nothing, as POST /products/import does, while the server may be running.\n\n" +
-			"The first row names the columns: id, sku, name, category, quantity, reorderLevel, description. A row changes the product with its id, or else with its\n" +
-			"sku; a sku that no product has makes one. Faults go to stderr, one a line, and the exit status is 1. A file has at most 32 MiB and 200,000 rows.",
+			"The file is in UTF-8, and commas separate its columns, which its first row names: id, sku, name, category, quantity, reorderLevel, description.\n" +
+			"A row changes the product with its id, or else with its sku; a sku that no product has makes one. Faults go to stderr, one a line, and the exit status\n" +
+			"is 1. A file has at most 32 MiB and 200,000 rows.",
 		Example: "  api import products products.csv --dry-run\n  api import products products.csv --json",
 		RunE: onStore(load, func(cmd *cobra.Command, _ config.Config, store *repository.Store, args []string) error {
 			file, err := openSheet(args[0])
