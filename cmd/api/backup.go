@@ -20,7 +20,7 @@ const throughPipe = "-"
 
 func backupCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "backup FILE", Short: "Write the database and all pictures into one file, while the server works", Args: cobra.ExactArgs(1),
+		Use: "backup FILE", Short: "Write the database and all pictures into one file, while the server works",
 		Long: "Write the database and all pictures into one file, while the server works.\n\n" +
 			"FILE is a gzipped tar archive that shows one moment, and - is stdout. It appears under its name when it is complete; a file of that name is replaced.\n" +
 			"Keep it as safe as the database: it holds the hashes of passwords. Keep JWT_SECRET too, which is not in it: second factors need it.",
@@ -112,7 +112,7 @@ func writeWhole(ctx context.Context, path string, write func(context.Context, io
 func restoreCommand(load loader) *cobra.Command {
 	var resend bool
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Fill an empty database, and the pictures, from a backup", Args: cobra.ExactArgs(1),
+		Use: "restore FILE", Short: "Fill an empty database, and the pictures, from a backup",
 		Long: "Fill an empty database, and the pictures, from a backup. The database may be of either kind, and - is stdin.\n\n" +
 			"All of it is restored and checked, or nothing. Everybody has to log in again. Mails that waited when the backup was taken are not sent, since they may\n" +
 			"have been sent after it: whoever was invited by one is invited again. With --resend-pending they are sent, some perhaps for the second time.\n" +

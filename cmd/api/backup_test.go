@@ -288,12 +288,12 @@ func TestBackup_fails(t *testing.T) {
 	}{
 		{[]string{"backup", old}, 1, "no such file"}, // there is no database
 		{[]string{"backup", filepath.Join(dir, "missing/new.tar.gz")}, 1, "no such file"},
-		{[]string{"backup"}, 2, "arg"},
-		{[]string{"backup", "a", "b"}, 2, "arg"},
-		{[]string{"restore"}, 2, "arg"},
+		{[]string{"backup"}, 2, "api: backup needs a FILE; see api backup --help\n"},
+		{[]string{"backup", "a", "b"}, 2, `api: "b" is one word too many for backup; see api backup --help`},
+		{[]string{"restore"}, 2, "api: restore needs a FILE; see api restore --help\n"},
 		{[]string{"restore", filepath.Join(dir, "missing.tar.gz")}, 1, "no such file"},
 		{[]string{"restore", old}, 1, "This is not a backup of Inventory Hub"},
-		{[]string{"restore", old, "--nonsense"}, 2, "nonsense"},
+		{[]string{"restore", old, "--nonsense"}, 2, "unknown flag: --nonsense; see api restore --help"},
 	} {
 		cmd := command(t, t.TempDir(), c.args)
 		var stdout, stderr strings.Builder

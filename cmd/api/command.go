@@ -18,7 +18,7 @@ import (
 func newCommand(environ []string) *cobra.Command {
 	load := func() (config.Config, error) { return config.Load(environ) }
 	serveCommand := &cobra.Command{
-		Use: "serve", Short: "Run the server (the default)", Args: cobra.NoArgs, Example: "  api serve\n  HTTP_ADDR=127.0.0.1:9000 api serve",
+		Use: "serve", Short: "Run the server (the default)", Example: "  api serve\n  HTTP_ADDR=127.0.0.1:9000 api serve",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load()
 			if err != nil {
@@ -28,7 +28,7 @@ func newCommand(environ []string) *cobra.Command {
 		},
 	}
 	root := &cobra.Command{
-		Use: "api", Short: "Inventory Hub: what is in stock and who ordered what", Args: cobra.NoArgs,
+		Use: "api", Short: "Inventory Hub: what is in stock and who ordered what",
 		Long: "Inventory Hub: what is in stock and who ordered what.\n\nSettings come from the environment and from the file .env; .env.example explains them.\n" +
 			"The exit status is 0 when all went well, 1 when something failed, and 2 when the command line cannot be understood.",
 		Example:      "  api\n  api admin create boss@example.com\n  api import products products.csv --dry-run\n  api backup /var/backups/inventoryhub.tar.gz\n  api stock reconcile --json",
@@ -37,11 +37,8 @@ func newCommand(environ []string) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(serveCommand, adminCommand(load), usersCommand(load), stockCommand(load), auditCommand(load),
 		seedCommand(load), importCommand(load), exportCommand(load), backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
-	for _, group := range root.Commands() {
-		if group.HasSubCommands() { // cobra would answer an unknown one with the help and a status of 0
-			group.Args, group.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-		}
-	}
+	checkWords(root)
+	root.SetHelpCommand(helpCommand())
 	return root
 }
 
@@ -95,7 +92,7 @@ func usersCommand(load loader) *cobra.Command {
 // operation makes a command about one user, which works on the database while the server may be running.
 func operation(use, short string, load loader, do func(ctx context.Context, o *service.Operator, email, pass string) (string, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		Use: use, Short: short,
 		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error {
 			said, err := do(cmd.Context(), service.NewOperator(store, password.NewHasher(), c.PasswordMin, time.Now), args[0], c.AdminPassword)
 			if err != nil {
@@ -128,7 +125,7 @@ func stockCommand(load loader) *cobra.Command {
 	var repair bool
 	var report reporter
 	reconcile := &cobra.Command{
-		Use: "reconcile", Short: "Compare every product's quantity with the sum of its ledger; the exit status tells", Args: cobra.NoArgs,
+		Use: "reconcile", Short: "Compare every product's quantity with the sum of its ledger; the exit status tells",
 		Example: "  api stock reconcile\n  api stock reconcile --json\n  api stock reconcile --repair",
 		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
 			return reconcile(cmd, service.NewOperator(store, password.NewHasher(), c.PasswordMin, time.Now), repair, report)
@@ -190,7 +187,7 @@ func auditCommand(load loader) *cobra.Command {
 	audit := &cobra.Command{Use: "audit", Short: "Look after the audit log", Example: "  api audit verify"}
 	var report reporter
 	verify := &cobra.Command{
-		Use: "verify", Short: "Check that no line of the audit log was changed or taken out; the exit status tells", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check that no line of the audit log was changed or taken out; the exit status tells",
 		Example: "  api audit verify\n  api audit verify --json",
 		RunE: onStore(load, func(cmd *cobra.Command, _ config.Config, store *repository.Store, _ []string) error {
 			lines, fault, err := service.NewAudit(store, time.Now).Verify(cmd.Context())
@@ -214,7 +211,7 @@ func auditCommand(load loader) *cobra.Command {
 // healthcheckCommand asks the running server whether it lives: for containers, whose image has no other program to ask with.
 func healthcheckCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "healthcheck", Short: "Ask the running server whether it is ready; the exit status tells", Args: cobra.NoArgs, Example: "  api healthcheck",
+		Use: "healthcheck", Short: "Ask the running server whether it is ready; the exit status tells", Example: "  api healthcheck",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load()
 			if err != nil {

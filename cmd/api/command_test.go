@@ -35,6 +35,55 @@ func TestCommands_help(t *testing.T) {
 	require.Greater(t, visited, 10)
 }
 
+// TestCommands_wrongUsage: what cannot be understood is said in one line that names the command, and ends with 2.
+func TestCommands_wrongUsage(t *testing.T) {
+	t.Parallel()
+	for line, told := range map[string]string{
+		"nonsense":                   `api has no command "nonsense"; see api --help`,
+		"imprt products":             `api has no command "imprt" (did you mean import?); see api --help`,
+		"users reset":                `users has no command "reset" (did you mean reset-2fa?); see api users --help`,
+		"stock recncile --json":      `unknown flag: --json; see api stock --help`,
+		"admin create":               `admin create needs an EMAIL; see api admin create --help`,
+		"import products":            `import products needs a FILE; see api import products --help`,
+		"export products a b":        `"b" is one word too many for export products; see api export products --help`,
+		"seed demo":                  `"demo" is one word too many for seed; see api seed --help`,
+		"migrate down --yes now":     `"now" is one word too many for migrate down; see api migrate down --help`,
+		"import products x --dryrun": `unknown flag: --dryrun; see api import products --help`,
+	} {
+		var stdout, stderr strings.Builder
+		err := run(t.Context(), strings.Fields(line), nil, &stdout, &stderr)
+		require.EqualError(t, err, told)
+		require.Equal(t, 2, exitStatus(err), line)
+		require.Empty(t, stdout.String()+stderr.String(), line)
+	}
+}
+
+// TestCommands_groups: a group by itself does nothing, and says so with its usage on stderr.
+func TestCommands_groups(t *testing.T) {
+	t.Parallel()
+	cases := map[string]string{"help nosuch": `api has no command "nosuch"`, "help users delete": `users has no command "delete"`}
+	for _, cmd := range newCommand(nil).Commands() {
+		if cmd.HasSubCommands() {
+			cases[cmd.Name()] = cmd.Name() + " needs one of its commands"
+		}
+	}
+	require.Len(t, cases, 9)
+	for line, told := range cases {
+		var stdout, stderr strings.Builder
+		err := run(t.Context(), strings.Fields(line), nil, &stdout, &stderr)
+		require.EqualError(t, err, told)
+		require.Equal(t, 2, exitStatus(err), line)
+		require.Empty(t, stdout.String(), line)
+		require.Contains(t, stderr.String(), "Available Commands:\n", line)
+	}
+	for line, short := range map[string]string{"help": "Inventory Hub", "help users": "Manage users", "help users remove": "Delete a user"} {
+		var stdout, stderr strings.Builder
+		require.NoError(t, run(t.Context(), strings.Fields(line), nil, &stdout, &stderr))
+		require.Contains(t, stdout.String(), short)
+		require.Empty(t, stderr.String())
+	}
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	var words, object, stderr strings.Builder

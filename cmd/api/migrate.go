@@ -52,7 +52,7 @@ type migrationStatus struct {
 func migrateStatusCommand(load loader) *cobra.Command {
 	var report reporter
 	cmd := &cobra.Command{
-		Use: "status", Short: "List the migrations, and when each was applied", Args: cobra.NoArgs, Example: "  api migrate status\n  api migrate status --json",
+		Use: "status", Short: "List the migrations, and when each was applied", Example: "  api migrate status\n  api migrate status --json",
 		RunE: onSchema(load, false, func(cmd *cobra.Command, m *repository.Migrator) error {
 			version, err := m.Version(cmd.Context())
 			if err != nil {
@@ -85,7 +85,7 @@ func migrateStatusCommand(load loader) *cobra.Command {
 
 func migrateUpCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "up", Short: "Apply the migrations that are not applied yet", Args: cobra.NoArgs, Example: "  api migrate up",
+		Use: "up", Short: "Apply the migrations that are not applied yet", Example: "  api migrate up",
 		RunE: onSchema(load, true, func(cmd *cobra.Command, m *repository.Migrator) error {
 			done, err := m.Up(cmd.Context())
 			if err != nil {
@@ -113,7 +113,7 @@ func migrateDownCommand(load loader) *cobra.Command {
 		return err
 	})
 	cmd := &cobra.Command{
-		Use: "down --yes", Short: "Take the newest migration back, with all that is kept in what it made", Args: cobra.NoArgs, Example: "  api migrate down --yes",
+		Use: "down --yes", Short: "Take the newest migration back, with all that is kept in what it made", Example: "  api migrate down --yes",
 		Long: "Take the newest migration back, with all that is kept in what it made: tables and columns. That cannot be undone: make a backup before.\n\n" +
 			"Stop the server first: it would not find what it needs. When it starts again it applies the migration again; an older version of it does not.",
 		RunE: func(cmd *cobra.Command, args []string) error {
