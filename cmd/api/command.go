@@ -39,6 +39,8 @@ func newCommand(environ []string) *cobra.Command {
 		seedCommand(load), importCommand(load), exportCommand(load), backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
 	checkWords(root)
 	root.SetHelpCommand(helpCommand())
+	root.Version = builtAs().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	return root
 }
 

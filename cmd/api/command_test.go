@@ -90,6 +90,9 @@ func TestVersion(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"version"}, nil, &words, &stderr))
 	require.Regexp(t, `^Inventory Hub \S+, .*`+runtime.Version(), words.String())
 	require.Equal(t, 1, strings.Count(words.String(), "\n"))
+	var flag strings.Builder
+	require.NoError(t, run(t.Context(), []string{"--version"}, nil, &flag, &stderr))
+	require.Equal(t, words.String(), flag.String())
 	require.NoError(t, run(t.Context(), []string{"version", "--json"}, nil, &object, &stderr))
 	var v map[string]any
 	require.NoError(t, json.Unmarshal([]byte(object.String()), &v))
