@@ -13,6 +13,7 @@ import (
 
 	"inventoryhub/internal/backup"
 	"inventoryhub/internal/daemon"
+	"inventoryhub/internal/repository"
 )
 
 // throughPipe stands for stdin or stdout in the place of a file.
@@ -28,6 +29,9 @@ func backupCommand(load loader) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := load()
 			if err != nil {
+				return err
+			}
+			if err := repository.RequireFile(c.Operator()); err != nil { // before the folder for pictures is made
 				return err
 			}
 			files, err := openImages(cmd.Context(), c)

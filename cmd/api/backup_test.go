@@ -188,6 +188,9 @@ func TestBackup(t *testing.T) {
 		rest := filepath.Join(t.TempDir(), "rest.tar.gz")
 		status, _, stderr := o.operate("backup", rest)
 		require.Equal(t, []any{0, ""}, []any{status, stderr})
+		status, _, stderr = o.operate("backup", filepath.Join(t.TempDir(), "missing/new.tar.gz"))
+		require.Equal(t, 1, status)
+		require.Regexp(t, `^api: write .*: no such file or directory\n$`, stderr)
 		want := rows(t, o.database)
 
 		storetest.EachURL(t, func(t *testing.T, url string) {
@@ -286,8 +289,7 @@ func TestBackup_fails(t *testing.T) {
 		status int
 		says   string
 	}{
-		{[]string{"backup", old}, 1, "no such file"}, // there is no database
-		{[]string{"backup", filepath.Join(dir, "missing/new.tar.gz")}, 1, "no such file"},
+		{[]string{"backup", old}, 1, "api: there is no database at data/inventoryhub.db (DATABASE_URL): run this in the server's folder\n"},
 		{[]string{"backup"}, 2, "api: backup needs a FILE; see api backup --help\n"},
 		{[]string{"backup", "a", "b"}, 2, `api: "b" is one word too many for backup; see api backup --help`},
 		{[]string{"restore"}, 2, "api: restore needs a FILE; see api restore --help\n"},

@@ -106,14 +106,21 @@ func operation(use, short string, load loader, do func(ctx context.Context, o *s
 	}
 }
 
-// onStore opens the database for a command.
+// onStore opens the server's database for a command. One that made a new database, in the wrong folder, would find all in order there; and to change the
+// schema is not for who only looks at it.
 func onStore(load loader, do func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error) func(*cobra.Command, []string) error {
+	return onStoreBy(load, repository.OpenExisting, do)
+}
+
+type opener func(ctx context.Context, url string, beside repository.Servers) (*repository.Store, error)
+
+func onStoreBy(load loader, open opener, do func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := load()
 		if err != nil {
 			return err
 		}
-		store, err := repository.OpenAmong(cmd.Context(), c.Operator(), repository.Servers{Patient: true})
+		store, err := open(cmd.Context(), c.Operator(), repository.Servers{Patient: true})
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +86,69 @@ func TestCommands_groups(t *testing.T) {
 		require.Contains(t, stdout.String(), short)
 		require.Empty(t, stderr.String())
 	}
+}
+
+// withoutDatabase are the commands that may make a database, or need none.
+var withoutDatabase = []string{"api", "api serve", "api seed", "api restore", "api migrate up", "api version", "api healthcheck"}
+
+// TestCommands_wrongFolder: a command that looks after a database makes none in a folder that has none.
+func TestCommands_wrongFolder(t *testing.T) {
+	t.Parallel()
+	var visit func(cmd *cobra.Command)
+	visited := 0
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+		if cmd.HasSubCommands() || slices.Contains(withoutDatabase, cmd.CommandPath()) {
+			return
+		}
+		visited++
+		t.Run(cmd.CommandPath(), func(t *testing.T) {
+			t.Parallel()
+			args := strings.Fields(cmd.CommandPath())[1:]
+			switch {
+			case strings.Contains(cmd.Use, "FILE"):
+				args = append(args, filepath.Join(t.TempDir(), "file"))
+			case strings.Contains(cmd.Use, "EMAIL"):
+				args = append(args, "boss@example.com")
+			case strings.Contains(cmd.Use, "--yes"):
+				args = append(args, "--yes")
+			}
+			folder := t.TempDir()
+			said, err := command(t, folder, args).CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, 1, exit.ExitCode())
+			require.Equal(t, "api: there is no database at data/inventoryhub.db (DATABASE_URL): run this in the server's folder\n", string(said))
+			left, err := os.ReadDir(folder)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+	visit(newCommand(nil))
+	require.Greater(t, visited, 10)
+}
+
+// TestCommands_otherSchema: a command of another version than the server's leaves the schema to that. Seeding is what a server's first start could be.
+func TestCommands_otherSchema(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		t.Parallel()
+		api := func(args ...string) error {
+			var stdout, stderr strings.Builder
+			return run(t.Context(), args, []string{"DATABASE_URL=" + url, "JWT_SECRET=" + strings.Repeat("k", 32)}, &stdout, &stderr)
+		}
+		require.NoError(t, api("audit", "verify"))
+		require.NoError(t, api("migrate", "down", "--yes"))
+		for _, args := range [][]string{{"audit", "verify"}, {"stock", "reconcile"}, {"export", "products"}, {"admin", "create", "boss@example.com"}} {
+			err := api(args...)
+			require.ErrorContains(t, err, ": run api migrate up")
+			require.Equal(t, 1, exitStatus(err))
+		}
+		require.NoError(t, api("migrate", "up"))
+		require.NoError(t, api("audit", "verify"))
+	})
 }
 
 func TestVersion(t *testing.T) {

@@ -13,7 +13,8 @@ func migrateCommand(load loader) *cobra.Command {
 		Use: "migrate", Short: "Look at the version of the database's schema, and change it",
 		Example: "  api migrate status\n  api migrate up\n  api migrate down --yes",
 		Long: "Look at the version of the database's schema, and change it.\n\n" +
-			"The server brings the schema up to date by itself when it starts; this is for doing it apart from that.",
+			"The server brings the schema up to date by itself when it starts; this is for doing it apart from that. Besides, only seed and restore change it: other\n" +
+			"commands refuse a schema that is not of their version.",
 	}
 	migrate.AddCommand(migrateStatusCommand(load), migrateUpCommand(load), migrateDownCommand(load))
 	return migrate

@@ -20,7 +20,7 @@ func seedCommand(load loader) *cobra.Command {
 			"A database with anything in it is refused; one in which the server has run has an Admin in it. No mails are sent.\n" +
 			"The users' password is taken from ADMIN_PASSWORD; without it one is made and printed.",
 		Example: "  api seed\n  DATABASE_URL=sqlite://demo/demo.db IMAGES_URL=file://demo/images ADMIN_PASSWORD='correct horse battery' api seed",
-		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
+		RunE: onStoreBy(load, repository.OpenAmong, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
 			files, err := openImages(cmd.Context(), c)
 			if err != nil {
 				return err

@@ -36,7 +36,7 @@ var postgresSettings = map[string]string{
 	"idle_in_transaction_session_timeout": "10s",
 }
 
-func openPostgres(ctx context.Context, url string, beside Servers) (*Store, error) {
+func openPostgres(ctx context.Context, url string, beside Servers, prepare func(*Migrator, context.Context) error) (*Store, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func openPostgres(ctx context.Context, url string, beside Servers) (*Store, erro
 		// A pooler that gives a connection to each transaction knows no statement that was prepared before it, and may refuse settings for a session.
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	if err := migratePostgres(ctx, *direct); err != nil {
+	if err := preparePostgres(ctx, *direct, prepare); err != nil {
 		return nil, err
 	}
 	db, pool, err := postgresConn(*config, postgresConns)
@@ -114,14 +114,13 @@ func postgresConn(config pgx.ConnConfig, conns int) (*gorm.DB, *sql.DB, error) {
 	return db, pool, nil
 }
 
-func migratePostgres(ctx context.Context, config pgx.ConnConfig) error {
+func preparePostgres(ctx context.Context, config pgx.ConnConfig, prepare func(*Migrator, context.Context) error) error {
 	m, err := postgresMigrator(config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = m.Close() }()
-	_, err = m.Up(ctx)
-	return err
+	return prepare(m, ctx)
 }
 
 // postgresMigrator uses connections of its own, because a migration may take longer than the timeouts of daily work allow.

@@ -28,14 +28,14 @@ const sqliteName = "sqlite"
 // sqliteReaders is how many connections read beside the one that writes.
 const sqliteReaders = 4
 
-// openSQLite opens the file, which is made if it is missing, and brings its schema up to date.
-func openSQLite(ctx context.Context, path string) (*Store, error) {
+// openSQLite opens the file, which is made if it is missing.
+func openSQLite(ctx context.Context, path string, prepare func(*Migrator, context.Context) error) (*Store, error) {
 	m, err := sqliteMigrator(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = m.Close() }()
-	if _, err := m.Up(ctx); err != nil {
+	if err := prepare(m, ctx); err != nil {
 		return nil, err
 	}
 	read, err := sqliteConn(path, "deferred", sqliteReaders)
