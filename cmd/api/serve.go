@@ -66,6 +66,11 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
+	release, err := repository.ReserveForServer(ctx, c.DatabaseURL) // before the schema is touched, which may be that of an older server
+	if err != nil {
+		return err
+	}
+	defer func() { _ = release() }()
 	store, err := repository.OpenAmong(ctx, c.DatabaseURL, repository.Servers{Direct: c.DirectURL, Replicas: c.ReplicaURLs})
 	if err != nil {
 		return err
