@@ -202,7 +202,11 @@ func TestBackup(t *testing.T) {
 			for table, got := range rows(t, url) {
 				require.True(t, want[table] == got, "the rows of %s differ", table) // they are too many to be shown
 			}
-			to.fails("The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table audit_head)", "", "restore", rest)
+			wayOut := "Name a new one in DATABASE_URL"
+			if strings.HasPrefix(url, "sqlite://") {
+				wayOut += ", or stop the server and move the file away, with those of its name that end in -wal and -shm"
+			}
+			to.fails("The database is not empty, and only an empty one can be filled: a server has started on it before, or it was filled. "+wayOut, "", "restore", rest)
 			to.open(s.recovery[0])
 			status, _ := to.send(http.MethodGet, "/users/me", before, nil)
 			require.Equal(t, http.StatusUnauthorized, status, "an old session came back to life")

@@ -315,7 +315,11 @@ func requireEmpty(ctx context.Context, db *gorm.DB, all []catalogueTable) error 
 			return fail("look into the database", err)
 		}
 		if found {
-			return domain.Conflict("database", "The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table %s)", t.name)
+			wayOut := "Name a new one in DATABASE_URL"
+			if db.Name() == sqliteName {
+				wayOut += ", or stop the server and move the file away, with those of its name that end in -wal and -shm"
+			}
+			return domain.Conflict("database", "The database is not empty, and only an empty one can be filled: a server has started on it before, or it was filled. %s", wayOut)
 		}
 	}
 	return nil
