@@ -56,7 +56,7 @@ func backupCommand(load loader) *cobra.Command {
 				err = writeWhole(cmd.Context(), args[0], write)
 			}
 			if err != nil {
-				return err
+				return namingDirect(c, err)
 			}
 			return tellBackup(said, cmd.ErrOrStderr(), manifest, images)
 		},
@@ -144,7 +144,7 @@ func restoreCommand(load loader) *cobra.Command {
 			done, err := backup.Read(cmd.Context(), from, c.Operator(), files, backup.Options{ResendPending: resend, Now: time.Now(), Progress: progress})
 			end()
 			if err != nil {
-				return err
+				return namingDirect(c, err)
 			}
 			return tellRestored(cmd.OutOrStdout(), cmd.ErrOrStderr(), done)
 		},

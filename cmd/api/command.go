@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -122,11 +123,28 @@ func onStoreBy(load loader, open opener, do func(cmd *cobra.Command, c config.Co
 		}
 		store, err := open(cmd.Context(), c.Operator(), repository.Servers{Patient: true})
 		if err != nil {
-			return err
+			return namingDirect(c, err)
 		}
 		defer func() { _ = store.Close() }()
 		return do(cmd, c, store, args)
 	}
+}
+
+// naming puts the setting that leads to a database before the reason why it could not be connected to. Other errors it leaves as they are.
+func naming(setting string, err error) error {
+	var away *repository.ConnectError
+	if errors.As(err, &away) {
+		return fmt.Errorf("%s: %s", setting, away.Cause)
+	}
+	return err
+}
+
+// namingDirect is [naming] for who goes past a pooler if there is one.
+func namingDirect(c config.Config, err error) error {
+	if c.DirectURL != "" {
+		return naming("DATABASE_DIRECT_URL", err)
+	}
+	return naming("DATABASE_URL", err)
 }
 
 func stockCommand(load loader) *cobra.Command {

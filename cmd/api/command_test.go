@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +150,53 @@ func TestCommands_otherSchema(t *testing.T) {
 		require.NoError(t, api("migrate", "up"))
 		require.NoError(t, api("audit", "verify"))
 	})
+}
+
+// TestCommands_noWayIn: whoever cannot connect to Postgres is told why in one line, and which setting leads there.
+func TestCommands_noWayIn(t *testing.T) {
+	t.Parallel()
+	there, err := url.Parse(storetest.EmptyPostgresURL(t))
+	require.NoError(t, err)
+	with := func(change func(u *url.URL)) string {
+		u := *there
+		u.RawQuery = "" // without sslmode, TLS is tried first, which the tests' server has not
+		change(&u)
+		return u.String()
+	}
+	noDatabase := with(func(u *url.URL) { u.Path = "/nosuch" })
+	closed := with(func(u *url.URL) { u.Host, u.User = "127.0.0.1:1", url.UserPassword("hub", "S3cret") })
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "backup.tar.gz")
+	served := []string{"DATABASE_URL=" + storetest.SQLiteURL(t), "IMAGES_URL=file://" + dir}
+	said, err := command(t, dir, []string{"backup", archive}, served...).CombinedOutput()
+	require.NoError(t, err, string(said))
+	for _, c := range []struct {
+		settings []string
+		told     string
+	}{
+		{[]string{"DATABASE_URL=" + noDatabase}, `DATABASE_URL: database "nosuch" does not exist`},
+		{[]string{"DATABASE_URL=" + closed}, `DATABASE_URL: dial tcp 127.0.0.1:1: connect: connection refused`},
+		{[]string{"DATABASE_URL=" + there.String(), "DATABASE_DIRECT_URL=" + noDatabase}, `DATABASE_DIRECT_URL: database "nosuch" does not exist`},
+		{[]string{"DATABASE_URL=" + with(func(u *url.URL) { u.User = url.UserPassword("nobody", "S3cret") })}, `DATABASE_URL: password authentication failed for user "nobody"`},
+		{[]string{"DATABASE_URL=" + with(func(u *url.URL) { u.Host = "nosuch.invalid:5432" })}, `DATABASE_URL: lookup nosuch.invalid`},
+	} {
+		for _, args := range [][]string{
+			{"serve"}, {"seed"}, {"audit", "verify"}, {"migrate", "status"}, {"migrate", "up"}, {"backup", filepath.Join(t.TempDir(), "new.tar.gz")}, {"restore", archive},
+		} {
+			cmd := command(t, t.TempDir(), args, append([]string{"HTTP_ADDR=127.0.0.1:0", "JWT_SECRET=" + strings.Repeat("k", 32)}, c.settings...)...)
+			said, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, 1, exit.ExitCode())
+			require.True(t, strings.HasPrefix(string(said), "api: "+c.told), "%s: %s", args, said)
+			require.Equal(t, 1, strings.Count(string(said), "\n"), string(said))
+			require.NotContains(t, string(said), "S3cret")
+		}
+	}
+	pooler := []string{"HTTP_ADDR=127.0.0.1:0", "JWT_SECRET=" + strings.Repeat("k", 32), "DATABASE_URL=" + noDatabase, "DATABASE_DIRECT_URL=" + there.String()}
+	said, err = command(t, t.TempDir(), nil, pooler...).CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, "api: DATABASE_URL: database \"nosuch\" does not exist\n", string(said))
 }
 
 func TestVersion(t *testing.T) {

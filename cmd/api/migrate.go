@@ -32,7 +32,7 @@ func onSchema(load loader, create bool, do func(cmd *cobra.Command, m *repositor
 			return err
 		}
 		defer func() { _ = m.Close() }()
-		return do(cmd, m)
+		return namingDirect(c, do(cmd, m)) // it connects when it is asked something
 	}
 }
 

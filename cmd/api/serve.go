@@ -73,9 +73,12 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	defer func() { _ = release() }()
 	store, err := repository.OpenAmong(ctx, c.DatabaseURL, repository.Servers{Direct: c.DirectURL, Replicas: c.ReplicaURLs})
 	if err != nil {
-		return err
+		return namingDirect(c, err)
 	}
 	defer func() { _ = store.Close() }()
+	if err := store.Ping(ctx); err != nil { // of a pooler, nothing was asked yet
+		return naming("DATABASE_URL", err)
+	}
 	files, err := openImages(ctx, c)
 	if err != nil {
 		return err
