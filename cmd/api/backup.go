@@ -13,6 +13,7 @@ import (
 
 	"inventoryhub/internal/backup"
 	"inventoryhub/internal/daemon"
+	"inventoryhub/internal/repository"
 )
 
 // throughPipe stands for stdin or stdout in the place of a file.
@@ -20,7 +21,7 @@ const throughPipe = "-"
 
 func backupCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "backup FILE", Short: "Write the database and all pictures into one file, while the server works", Args: cobra.ExactArgs(1),
+		Use: "backup FILE", Short: "Write the database and all pictures into one file, while the server works",
 		Long: "Write the database and all pictures into one file, while the server works.\n\n" +
 			"FILE is a gzipped tar archive that shows one moment, and - is stdout. It appears under its name when it is complete; a file of that name is replaced.\n" +
 			"Keep it as safe as the database: it holds the hashes of passwords. Keep JWT_SECRET too, which is not in it: second factors need it.",
@@ -28,6 +29,9 @@ func backupCommand(load loader) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := load()
 			if err != nil {
+				return err
+			}
+			if err := repository.RequireFile(c.Operator()); err != nil { // before the folder for pictures is made
 				return err
 			}
 			files, err := openImages(cmd.Context(), c)
@@ -52,7 +56,7 @@ func backupCommand(load loader) *cobra.Command {
 				err = writeWhole(cmd.Context(), args[0], write)
 			}
 			if err != nil {
-				return err
+				return namingDirect(c, err)
 			}
 			return tellBackup(said, cmd.ErrOrStderr(), manifest, images)
 		},
@@ -112,7 +116,7 @@ func writeWhole(ctx context.Context, path string, write func(context.Context, io
 func restoreCommand(load loader) *cobra.Command {
 	var resend bool
 	cmd := &cobra.Command{
-		Use: "restore FILE", Short: "Fill an empty database, and the pictures, from a backup", Args: cobra.ExactArgs(1),
+		Use: "restore FILE", Short: "Fill an empty database, and the pictures, from a backup",
 		Long: "Fill an empty database, and the pictures, from a backup. The database may be of either kind, and - is stdin.\n\n" +
 			"All of it is restored and checked, or nothing. Everybody has to log in again. Mails that waited when the backup was taken are not sent, since they may\n" +
 			"have been sent after it: whoever was invited by one is invited again. With --resend-pending they are sent, some perhaps for the second time.\n" +
@@ -140,7 +144,7 @@ func restoreCommand(load loader) *cobra.Command {
 			done, err := backup.Read(cmd.Context(), from, c.Operator(), files, backup.Options{ResendPending: resend, Now: time.Now(), Progress: progress})
 			end()
 			if err != nil {
-				return err
+				return namingDirect(c, err)
 			}
 			return tellRestored(cmd.OutOrStdout(), cmd.ErrOrStderr(), done)
 		},

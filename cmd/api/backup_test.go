@@ -188,6 +188,9 @@ func TestBackup(t *testing.T) {
 		rest := filepath.Join(t.TempDir(), "rest.tar.gz")
 		status, _, stderr := o.operate("backup", rest)
 		require.Equal(t, []any{0, ""}, []any{status, stderr})
+		status, _, stderr = o.operate("backup", filepath.Join(t.TempDir(), "missing/new.tar.gz"))
+		require.Equal(t, 1, status)
+		require.Regexp(t, `^api: write .*: no such file or directory\n$`, stderr)
 		want := rows(t, o.database)
 
 		storetest.EachURL(t, func(t *testing.T, url string) {
@@ -199,7 +202,11 @@ func TestBackup(t *testing.T) {
 			for table, got := range rows(t, url) {
 				require.True(t, want[table] == got, "the rows of %s differ", table) // they are too many to be shown
 			}
-			to.fails("The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table audit_head)", "", "restore", rest)
+			wayOut := "Name a new one in DATABASE_URL"
+			if strings.HasPrefix(url, "sqlite://") {
+				wayOut += ", or stop the server and move the file away, with those of its name that end in -wal and -shm"
+			}
+			to.fails("The database is not empty, and only an empty one can be filled: a server has started on it before, or it was filled. "+wayOut, "", "restore", rest)
 			to.open(s.recovery[0])
 			status, _ := to.send(http.MethodGet, "/users/me", before, nil)
 			require.Equal(t, http.StatusUnauthorized, status, "an old session came back to life")
@@ -286,14 +293,13 @@ func TestBackup_fails(t *testing.T) {
 		status int
 		says   string
 	}{
-		{[]string{"backup", old}, 1, "no such file"}, // there is no database
-		{[]string{"backup", filepath.Join(dir, "missing/new.tar.gz")}, 1, "no such file"},
-		{[]string{"backup"}, 2, "arg"},
-		{[]string{"backup", "a", "b"}, 2, "arg"},
-		{[]string{"restore"}, 2, "arg"},
+		{[]string{"backup", old}, 1, "api: there is no database at data/inventoryhub.db (DATABASE_URL): run this in the server's folder\n"},
+		{[]string{"backup"}, 2, "api: backup needs a FILE; see api backup --help\n"},
+		{[]string{"backup", "a", "b"}, 2, `api: "b" is one word too many for backup; see api backup --help`},
+		{[]string{"restore"}, 2, "api: restore needs a FILE; see api restore --help\n"},
 		{[]string{"restore", filepath.Join(dir, "missing.tar.gz")}, 1, "no such file"},
 		{[]string{"restore", old}, 1, "This is not a backup of Inventory Hub"},
-		{[]string{"restore", old, "--nonsense"}, 2, "nonsense"},
+		{[]string{"restore", old, "--nonsense"}, 2, "unknown flag: --nonsense; see api restore --help"},
 	} {
 		cmd := command(t, t.TempDir(), c.args)
 		var stdout, stderr strings.Builder

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 func newCommand(environ []string) *cobra.Command {
 	load := func() (config.Config, error) { return config.Load(environ) }
 	serveCommand := &cobra.Command{
-		Use: "serve", Short: "Run the server (the default)", Args: cobra.NoArgs, Example: "  api serve\n  HTTP_ADDR=127.0.0.1:9000 api serve",
+		Use: "serve", Short: "Run the server (the default)", Example: "  api serve\n  HTTP_ADDR=127.0.0.1:9000 api serve",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load()
 			if err != nil {
@@ -28,7 +29,7 @@ func newCommand(environ []string) *cobra.Command {
 		},
 	}
 	root := &cobra.Command{
-		Use: "api", Short: "Inventory Hub: what is in stock and who ordered what", Args: cobra.NoArgs,
+		Use: "api", Short: "Inventory Hub: what is in stock and who ordered what",
 		Long: "Inventory Hub: what is in stock and who ordered what.\n\nSettings come from the environment and from the file .env; .env.example explains them.\n" +
 			"The exit status is 0 when all went well, 1 when something failed, and 2 when the command line cannot be understood.",
 		Example:      "  api\n  api admin create boss@example.com\n  api import products products.csv --dry-run\n  api backup /var/backups/inventoryhub.tar.gz\n  api stock reconcile --json",
@@ -37,11 +38,10 @@ func newCommand(environ []string) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(serveCommand, adminCommand(load), usersCommand(load), stockCommand(load), auditCommand(load),
 		seedCommand(load), importCommand(load), exportCommand(load), backupCommand(load), restoreCommand(load), migrateCommand(load), versionCommand(), healthcheckCommand(load))
-	for _, group := range root.Commands() {
-		if group.HasSubCommands() { // cobra would answer an unknown one with the help and a status of 0
-			group.Args, group.RunE = cobra.NoArgs, func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-		}
-	}
+	checkWords(root)
+	root.SetHelpCommand(helpCommand())
+	root.Version = builtAs().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	return root
 }
 
@@ -95,7 +95,7 @@ func usersCommand(load loader) *cobra.Command {
 // operation makes a command about one user, which works on the database while the server may be running.
 func operation(use, short string, load loader, do func(ctx context.Context, o *service.Operator, email, pass string) (string, error)) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.ExactArgs(1),
+		Use: use, Short: short,
 		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error {
 			said, err := do(cmd.Context(), service.NewOperator(store, password.NewHasher(), c.PasswordMin, time.Now), args[0], c.AdminPassword)
 			if err != nil {
@@ -107,20 +107,44 @@ func operation(use, short string, load loader, do func(ctx context.Context, o *s
 	}
 }
 
-// onStore opens the database for a command.
+// onStore opens the server's database for a command. One that made a new database, in the wrong folder, would find all in order there; and to change the
+// schema is not for who only looks at it.
 func onStore(load loader, do func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error) func(*cobra.Command, []string) error {
+	return onStoreBy(load, repository.OpenExisting, do)
+}
+
+type opener func(ctx context.Context, url string, beside repository.Servers) (*repository.Store, error)
+
+func onStoreBy(load loader, open opener, do func(cmd *cobra.Command, c config.Config, store *repository.Store, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c, err := load()
 		if err != nil {
 			return err
 		}
-		store, err := repository.OpenAmong(cmd.Context(), c.Operator(), repository.Servers{Patient: true})
+		store, err := open(cmd.Context(), c.Operator(), repository.Servers{Patient: true})
 		if err != nil {
-			return err
+			return namingDirect(c, err)
 		}
 		defer func() { _ = store.Close() }()
 		return do(cmd, c, store, args)
 	}
+}
+
+// naming puts the setting that leads to a database before the reason why it could not be connected to. Other errors it leaves as they are.
+func naming(setting string, err error) error {
+	var away *repository.ConnectError
+	if errors.As(err, &away) {
+		return fmt.Errorf("%s: %s", setting, away.Cause)
+	}
+	return err
+}
+
+// namingDirect is [naming] for who goes past a pooler if there is one.
+func namingDirect(c config.Config, err error) error {
+	if c.DirectURL != "" {
+		return naming("DATABASE_DIRECT_URL", err)
+	}
+	return naming("DATABASE_URL", err)
 }
 
 func stockCommand(load loader) *cobra.Command {
@@ -128,7 +152,7 @@ func stockCommand(load loader) *cobra.Command {
 	var repair bool
 	var report reporter
 	reconcile := &cobra.Command{
-		Use: "reconcile", Short: "Compare every product's quantity with the sum of its ledger; the exit status tells", Args: cobra.NoArgs,
+		Use: "reconcile", Short: "Compare every product's quantity with the sum of its ledger; the exit status tells",
 		Example: "  api stock reconcile\n  api stock reconcile --json\n  api stock reconcile --repair",
 		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
 			return reconcile(cmd, service.NewOperator(store, password.NewHasher(), c.PasswordMin, time.Now), repair, report)
@@ -190,7 +214,7 @@ func auditCommand(load loader) *cobra.Command {
 	audit := &cobra.Command{Use: "audit", Short: "Look after the audit log", Example: "  api audit verify"}
 	var report reporter
 	verify := &cobra.Command{
-		Use: "verify", Short: "Check that no line of the audit log was changed or taken out; the exit status tells", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check that no line of the audit log was changed or taken out; the exit status tells",
 		Example: "  api audit verify\n  api audit verify --json",
 		RunE: onStore(load, func(cmd *cobra.Command, _ config.Config, store *repository.Store, _ []string) error {
 			lines, fault, err := service.NewAudit(store, time.Now).Verify(cmd.Context())
@@ -214,7 +238,7 @@ func auditCommand(load loader) *cobra.Command {
 // healthcheckCommand asks the running server whether it lives: for containers, whose image has no other program to ask with.
 func healthcheckCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "healthcheck", Short: "Ask the running server whether it is ready; the exit status tells", Args: cobra.NoArgs, Example: "  api healthcheck",
+		Use: "healthcheck", Short: "Ask the running server whether it is ready; the exit status tells", Example: "  api healthcheck",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := load()
 			if err != nil {

@@ -2,7 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,12 +40,174 @@ func TestCommands_help(t *testing.T) {
 	require.Greater(t, visited, 10)
 }
 
+// TestCommands_wrongUsage: what cannot be understood is said in one line that names the command, and ends with 2.
+func TestCommands_wrongUsage(t *testing.T) {
+	t.Parallel()
+	for line, told := range map[string]string{
+		"nonsense":                   `api has no command "nonsense"; see api --help`,
+		"imprt products":             `api has no command "imprt" (did you mean import?); see api --help`,
+		"users reset":                `users has no command "reset" (did you mean reset-2fa?); see api users --help`,
+		"stock recncile --json":      `unknown flag: --json; see api stock --help`,
+		"admin create":               `admin create needs an EMAIL; see api admin create --help`,
+		"import products":            `import products needs a FILE; see api import products --help`,
+		"export products a b":        `"b" is one word too many for export products; see api export products --help`,
+		"seed demo":                  `"demo" is one word too many for seed; see api seed --help`,
+		"migrate down --yes now":     `"now" is one word too many for migrate down; see api migrate down --help`,
+		"import products x --dryrun": `unknown flag: --dryrun; see api import products --help`,
+	} {
+		var stdout, stderr strings.Builder
+		err := run(t.Context(), strings.Fields(line), nil, &stdout, &stderr)
+		require.EqualError(t, err, told)
+		require.Equal(t, 2, exitStatus(err), line)
+		require.Empty(t, stdout.String()+stderr.String(), line)
+	}
+}
+
+// TestCommands_groups: a group by itself does nothing, and says so with its usage on stderr.
+func TestCommands_groups(t *testing.T) {
+	t.Parallel()
+	cases := map[string]string{"help nosuch": `api has no command "nosuch"`, "help users delete": `users has no command "delete"`}
+	for _, cmd := range newCommand(nil).Commands() {
+		if cmd.HasSubCommands() {
+			cases[cmd.Name()] = cmd.Name() + " needs one of its commands"
+		}
+	}
+	require.Len(t, cases, 9)
+	for line, told := range cases {
+		var stdout, stderr strings.Builder
+		err := run(t.Context(), strings.Fields(line), nil, &stdout, &stderr)
+		require.EqualError(t, err, told)
+		require.Equal(t, 2, exitStatus(err), line)
+		require.Empty(t, stdout.String(), line)
+		require.Contains(t, stderr.String(), "Available Commands:\n", line)
+	}
+	for line, short := range map[string]string{"help": "Inventory Hub", "help users": "Manage users", "help users remove": "Delete a user"} {
+		var stdout, stderr strings.Builder
+		require.NoError(t, run(t.Context(), strings.Fields(line), nil, &stdout, &stderr))
+		require.Contains(t, stdout.String(), short)
+		require.Empty(t, stderr.String())
+	}
+}
+
+// withoutDatabase are the commands that may make a database, or need none.
+var withoutDatabase = []string{"api", "api serve", "api seed", "api restore", "api migrate up", "api version", "api healthcheck"}
+
+// TestCommands_wrongFolder: a command that looks after a database makes none in a folder that has none.
+func TestCommands_wrongFolder(t *testing.T) {
+	t.Parallel()
+	var visit func(cmd *cobra.Command)
+	visited := 0
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+		if cmd.HasSubCommands() || slices.Contains(withoutDatabase, cmd.CommandPath()) {
+			return
+		}
+		visited++
+		t.Run(cmd.CommandPath(), func(t *testing.T) {
+			t.Parallel()
+			args := strings.Fields(cmd.CommandPath())[1:]
+			switch {
+			case strings.Contains(cmd.Use, "FILE"):
+				args = append(args, filepath.Join(t.TempDir(), "file"))
+			case strings.Contains(cmd.Use, "EMAIL"):
+				args = append(args, "boss@example.com")
+			case strings.Contains(cmd.Use, "--yes"):
+				args = append(args, "--yes")
+			}
+			folder := t.TempDir()
+			said, err := command(t, folder, args).CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, 1, exit.ExitCode())
+			require.Equal(t, "api: there is no database at data/inventoryhub.db (DATABASE_URL): run this in the server's folder\n", string(said))
+			left, err := os.ReadDir(folder)
+			require.NoError(t, err)
+			require.Empty(t, left)
+		})
+	}
+	visit(newCommand(nil))
+	require.Greater(t, visited, 10)
+}
+
+// TestCommands_otherSchema: a command of another version than the server's leaves the schema to that. Seeding is what a server's first start could be.
+func TestCommands_otherSchema(t *testing.T) {
+	t.Parallel()
+	storetest.EachURL(t, func(t *testing.T, url string) {
+		t.Parallel()
+		api := func(args ...string) error {
+			var stdout, stderr strings.Builder
+			return run(t.Context(), args, []string{"DATABASE_URL=" + url, "JWT_SECRET=" + strings.Repeat("k", 32)}, &stdout, &stderr)
+		}
+		require.NoError(t, api("audit", "verify"))
+		require.NoError(t, api("migrate", "down", "--yes"))
+		for _, args := range [][]string{{"audit", "verify"}, {"stock", "reconcile"}, {"export", "products"}, {"admin", "create", "boss@example.com"}} {
+			err := api(args...)
+			require.ErrorContains(t, err, ": run api migrate up")
+			require.Equal(t, 1, exitStatus(err))
+		}
+		require.NoError(t, api("migrate", "up"))
+		require.NoError(t, api("audit", "verify"))
+	})
+}
+
+// TestCommands_noWayIn: whoever cannot connect to Postgres is told why in one line, and which setting leads there.
+func TestCommands_noWayIn(t *testing.T) {
+	t.Parallel()
+	there, err := url.Parse(storetest.EmptyPostgresURL(t))
+	require.NoError(t, err)
+	with := func(change func(u *url.URL)) string {
+		u := *there
+		u.RawQuery = "" // without sslmode, TLS is tried first, which the tests' server has not
+		change(&u)
+		return u.String()
+	}
+	noDatabase := with(func(u *url.URL) { u.Path = "/nosuch" })
+	closed := with(func(u *url.URL) { u.Host, u.User = "127.0.0.1:1", url.UserPassword("hub", "S3cret") })
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "backup.tar.gz")
+	served := []string{"DATABASE_URL=" + storetest.SQLiteURL(t), "IMAGES_URL=file://" + dir}
+	said, err := command(t, dir, []string{"backup", archive}, served...).CombinedOutput()
+	require.NoError(t, err, string(said))
+	for _, c := range []struct {
+		settings []string
+		told     string
+	}{
+		{[]string{"DATABASE_URL=" + noDatabase}, `DATABASE_URL: database "nosuch" does not exist`},
+		{[]string{"DATABASE_URL=" + closed}, `DATABASE_URL: dial tcp 127.0.0.1:1: connect: connection refused`},
+		{[]string{"DATABASE_URL=" + there.String(), "DATABASE_DIRECT_URL=" + noDatabase}, `DATABASE_DIRECT_URL: database "nosuch" does not exist`},
+		{[]string{"DATABASE_URL=" + with(func(u *url.URL) { u.User = url.UserPassword("nobody", "S3cret") })}, `DATABASE_URL: password authentication failed for user "nobody"`},
+		{[]string{"DATABASE_URL=" + with(func(u *url.URL) { u.Host = "nosuch.invalid:5432" })}, `DATABASE_URL: lookup nosuch.invalid`},
+	} {
+		for _, args := range [][]string{
+			{"serve"}, {"seed"}, {"audit", "verify"}, {"migrate", "status"}, {"migrate", "up"}, {"backup", filepath.Join(t.TempDir(), "new.tar.gz")}, {"restore", archive},
+		} {
+			cmd := command(t, t.TempDir(), args, append([]string{"HTTP_ADDR=127.0.0.1:0", "JWT_SECRET=" + strings.Repeat("k", 32)}, c.settings...)...)
+			said, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			require.ErrorAs(t, err, &exit)
+			require.Equal(t, 1, exit.ExitCode())
+			require.True(t, strings.HasPrefix(string(said), "api: "+c.told), "%s: %s", args, said)
+			require.Equal(t, 1, strings.Count(string(said), "\n"), string(said))
+			require.NotContains(t, string(said), "S3cret")
+		}
+	}
+	pooler := []string{"HTTP_ADDR=127.0.0.1:0", "JWT_SECRET=" + strings.Repeat("k", 32), "DATABASE_URL=" + noDatabase, "DATABASE_DIRECT_URL=" + there.String()}
+	said, err = command(t, t.TempDir(), nil, pooler...).CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, "api: DATABASE_URL: database \"nosuch\" does not exist\n", string(said))
+}
+
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	var words, object, stderr strings.Builder
 	require.NoError(t, run(t.Context(), []string{"version"}, nil, &words, &stderr))
 	require.Regexp(t, `^Inventory Hub \S+, .*`+runtime.Version(), words.String())
 	require.Equal(t, 1, strings.Count(words.String(), "\n"))
+	var flag strings.Builder
+	require.NoError(t, run(t.Context(), []string{"--version"}, nil, &flag, &stderr))
+	require.Equal(t, words.String(), flag.String())
 	require.NoError(t, run(t.Context(), []string{"version", "--json"}, nil, &object, &stderr))
 	var v map[string]any
 	require.NoError(t, json.Unmarshal([]byte(object.String()), &v))

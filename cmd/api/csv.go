@@ -33,10 +33,11 @@ func importCommand(load loader) *cobra.Command {
 	var dryRun bool
 	var report reporter
 	products := &cobra.Command{
-		Use: "products FILE", Short: "Make and change products by the rows of a CSV file, all or nothing", Args: cobra.ExactArgs(1),
+		Use: "products FILE", Short: "Make and change products by the rows of a CSV file, all or nothing",
 		Long: "Make and change products by the rows of a CSV file, all or nothing, as POST /products/import does, while the server may be running.\n\n" +
-			"The first row names the columns: id, sku, name, category, quantity, reorderLevel, description. A row changes the product with its id, or else with its\n" +
-			"sku; a sku that no product has makes one. Faults go to stderr, one a line, and the exit status is 1. A file has at most 32 MiB and 200,000 rows.",
+			"The file is in UTF-8, and commas separate its columns, which its first row names: id, sku, name, category, quantity, reorderLevel, description.\n" +
+			"A row changes the product with its id, or else with its sku; a sku that no product has makes one. Faults go to stderr, one a line, and the exit status\n" +
+			"is 1. A file has at most 32 MiB and 200,000 rows.",
 		Example: "  api import products products.csv --dry-run\n  api import products products.csv --json",
 		RunE: onStore(load, func(cmd *cobra.Command, _ config.Config, store *repository.Store, args []string) error {
 			file, err := openSheet(args[0])
@@ -133,7 +134,7 @@ func exportCommand(load loader) *cobra.Command {
 // exportOf makes the command that writes all things of one kind.
 func exportOf[T any](load loader, name, what string, table sheet.Table[T], read func(context.Context, *repository.Store, func([]T) error) error) *cobra.Command {
 	return &cobra.Command{
-		Use: name + " [FILE]", Short: "Write all " + what, Args: cobra.MaximumNArgs(1),
+		Use: name + " [FILE]", Short: "Write all " + what,
 		Long:    "Write all " + what + ", while the server may be running.\n\nWithout FILE, or for -, they go to stdout. FILE appears under its name when it is complete; a file of that name is replaced.",
 		Example: "  api export " + name + " " + name + ".csv\n  api export " + name + " | gzip > " + name + ".csv.gz",
 		RunE: onStore(load, func(cmd *cobra.Command, _ config.Config, store *repository.Store, args []string) error {

@@ -3,7 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,21 +22,6 @@ func main() {
 	}
 }
 
-// usageError is a command line that says nothing that can be done.
-type usageError struct{ text string }
-
-// Error says what is wrong with it.
-func (e usageError) Error() string { return e.text }
-
-// exitStatus is 2 for wrong usage, and 1 for everything else that went wrong.
-func exitStatus(err error) int {
-	var wrong usageError
-	if errors.As(err, &wrong) {
-		return 2
-	}
-	return 1
-}
-
 // run is the whole program, so that tests can start it.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
 	root := newCommand(environ)
@@ -46,9 +30,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetErr(stderr)
 	began := false
 	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
-	err := root.ExecuteContext(ctx)
-	if err != nil && !began { // cobra refused the words
-		return usageError{err.Error() + "; see api --help"}
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && !began { // the words were refused
+		return usageError{err.Error() + "; see " + cmd.CommandPath() + " --help"}
 	}
 	return err
 }

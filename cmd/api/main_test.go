@@ -201,6 +201,25 @@ func TestServe_killedAfterInvite(t *testing.T) {
 	}
 }
 
+// TestServe_secondServer: an SQLite database has one server, and commands beside it. Whoever comes after one that was killed does not wait for it.
+func TestServe_secondServer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := start(t, dir, "ADMIN_PASSWORD="+adminPassword)
+	for _, settings := range [][]string{nil, {"DATABASE_URL=sqlite://" + dir + "/data/../data/inventoryhub.db"}} {
+		cmd := command(t, dir, []string{"serve"}, append(settings, "HTTP_ADDR=127.0.0.1:0")...)
+		said, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		require.ErrorAs(t, err, &exit)
+		require.Equal(t, 1, exit.ExitCode())
+		require.Regexp(t, `^api: another server is at work on the database \S+inventoryhub\.db, and an SQLite database takes one only\n$`, string(said))
+	}
+	require.NoError(t, command(t, dir, []string{"audit", "verify"}).Run())
+	p.login("admin@example.com", adminPassword)
+	require.NoError(t, p.cmd.Process.Kill()) // nobody has waited for its end when the next one starts
+	start(t, dir).login("admin@example.com", adminPassword)
+}
+
 // TestServe_wrongSettings shows that each stops the start with one line that names it.
 func TestServe_wrongSettings(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,8 @@ func migrateCommand(load loader) *cobra.Command {
 		Use: "migrate", Short: "Look at the version of the database's schema, and change it",
 		Example: "  api migrate status\n  api migrate up\n  api migrate down --yes",
 		Long: "Look at the version of the database's schema, and change it.\n\n" +
-			"The server brings the schema up to date by itself when it starts; this is for doing it apart from that.",
+			"The server brings the schema up to date by itself when it starts; this is for doing it apart from that. Besides, only seed and restore change it: other\n" +
+			"commands refuse a schema that is not of their version.",
 	}
 	migrate.AddCommand(migrateStatusCommand(load), migrateUpCommand(load), migrateDownCommand(load))
 	return migrate
@@ -31,7 +32,7 @@ func onSchema(load loader, create bool, do func(cmd *cobra.Command, m *repositor
 			return err
 		}
 		defer func() { _ = m.Close() }()
-		return do(cmd, m)
+		return namingDirect(c, do(cmd, m)) // it connects when it is asked something
 	}
 }
 
@@ -52,7 +53,7 @@ type migrationStatus struct {
 func migrateStatusCommand(load loader) *cobra.Command {
 	var report reporter
 	cmd := &cobra.Command{
-		Use: "status", Short: "List the migrations, and when each was applied", Args: cobra.NoArgs, Example: "  api migrate status\n  api migrate status --json",
+		Use: "status", Short: "List the migrations, and when each was applied", Example: "  api migrate status\n  api migrate status --json",
 		RunE: onSchema(load, false, func(cmd *cobra.Command, m *repository.Migrator) error {
 			version, err := m.Version(cmd.Context())
 			if err != nil {
@@ -85,7 +86,7 @@ func migrateStatusCommand(load loader) *cobra.Command {
 
 func migrateUpCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "up", Short: "Apply the migrations that are not applied yet", Args: cobra.NoArgs, Example: "  api migrate up",
+		Use: "up", Short: "Apply the migrations that are not applied yet", Example: "  api migrate up",
 		RunE: onSchema(load, true, func(cmd *cobra.Command, m *repository.Migrator) error {
 			done, err := m.Up(cmd.Context())
 			if err != nil {
@@ -113,7 +114,7 @@ func migrateDownCommand(load loader) *cobra.Command {
 		return err
 	})
 	cmd := &cobra.Command{
-		Use: "down --yes", Short: "Take the newest migration back, with all that is kept in what it made", Args: cobra.NoArgs, Example: "  api migrate down --yes",
+		Use: "down --yes", Short: "Take the newest migration back, with all that is kept in what it made", Example: "  api migrate down --yes",
 		Long: "Take the newest migration back, with all that is kept in what it made: tables and columns. That cannot be undone: make a backup before.\n\n" +
 			"Stop the server first: it would not find what it needs. When it starts again it applies the migration again; an older version of it does not.",
 		RunE: func(cmd *cobra.Command, args []string) error {

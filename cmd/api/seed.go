@@ -15,12 +15,12 @@ import (
 
 func seedCommand(load loader) *cobra.Command {
 	return &cobra.Command{
-		Use: "seed", Short: "Fill an empty database with a demo shop", Args: cobra.NoArgs,
+		Use: "seed", Short: "Fill an empty database with a demo shop",
 		Long: "Fill an empty database with a demo shop: four users, one of each role, 300 products with pictures in 12 categories, and 200 orders of the last 90 days.\n\n" +
 			"A database with anything in it is refused; one in which the server has run has an Admin in it. No mails are sent.\n" +
 			"The users' password is taken from ADMIN_PASSWORD; without it one is made and printed.",
 		Example: "  api seed\n  DATABASE_URL=sqlite://demo/demo.db IMAGES_URL=file://demo/images ADMIN_PASSWORD='correct horse battery' api seed",
-		RunE: onStore(load, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
+		RunE: onStoreBy(load, repository.OpenAmong, func(cmd *cobra.Command, c config.Config, store *repository.Store, _ []string) error {
 			files, err := openImages(cmd.Context(), c)
 			if err != nil {
 				return err

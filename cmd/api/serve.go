@@ -66,11 +66,19 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	store, err := repository.OpenAmong(ctx, c.DatabaseURL, repository.Servers{Direct: c.DirectURL, Replicas: c.ReplicaURLs})
+	release, err := repository.ReserveForServer(ctx, c.DatabaseURL) // before the schema is touched, which may be that of an older server
 	if err != nil {
 		return err
 	}
+	defer func() { _ = release() }()
+	store, err := repository.OpenAmong(ctx, c.DatabaseURL, repository.Servers{Direct: c.DirectURL, Replicas: c.ReplicaURLs})
+	if err != nil {
+		return namingDirect(c, err)
+	}
 	defer func() { _ = store.Close() }()
+	if err := store.Ping(ctx); err != nil { // of a pooler, nothing was asked yet
+		return naming("DATABASE_URL", err)
+	}
 	files, err := openImages(ctx, c)
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func (v version) String() string {
 func versionCommand() *cobra.Command {
 	var report reporter
 	cmd := &cobra.Command{
-		Use: "version", Short: "Tell which version this is", Args: cobra.NoArgs, Example: "  api version\n  api version --json",
+		Use: "version", Short: "Tell which version this is", Example: "  api version\n  api version --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			v := builtAs()
 			return report.print(cmd, v, v.String())

@@ -90,7 +90,7 @@ func openDead(ctx context.Context, c config.Config) (deadLetters, error) {
 		}
 		return deadQueue{q}, nil
 	}
-	store, err := repository.Open(ctx, c.Operator())
+	store, err := repository.OpenExisting(ctx, c.Operator(), repository.Servers{})
 	if err != nil {
 		return nil, err
 	}

@@ -38,14 +38,14 @@ type Snapshot struct {
 // OpenSnapshot begins a transaction that sees one moment of a database, whose schema it leaves as it is. On Postgres that is REPEATABLE READ; on
 // SQLite every transaction that reads is of that kind.
 func OpenSnapshot(ctx context.Context, url string) (*Snapshot, error) {
+	if err := RequireFile(url); err != nil {
+		return nil, err
+	}
 	s := &Snapshot{Engine: "postgres"}
 	var db *gorm.DB
 	var pool *sql.DB
 	if path, embedded := strings.CutPrefix(url, "sqlite://"); embedded {
 		s.Engine = sqliteName
-		if err := sqliteExists(path); err != nil {
-			return nil, err
-		}
 		var err error
 		if db, err = sqliteConn(path, "deferred", 1); err != nil {
 			return nil, err
@@ -76,11 +76,9 @@ func OpenSnapshot(ctx context.Context, url string) (*Snapshot, error) {
 
 // look reads what the database is. On SQLite the moment is that of the first statement, which is this one.
 func (s *Snapshot) look(ctx context.Context) error {
-	if err := s.read.WithContext(ctx).Raw("SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version").Scan(&s.SchemaVersion).Error; err != nil {
-		if unavailable(err) {
-			return fail("read the schema's version", err)
-		}
-		return fmt.Errorf("this is not a database of Inventory Hub: %w", err)
+	var err error
+	if s.SchemaVersion, err = schemaVersion(ctx, s.read); err != nil {
+		return err
 	}
 	all, err := catalogue(ctx, s.read)
 	if err != nil {
@@ -317,7 +315,11 @@ func requireEmpty(ctx context.Context, db *gorm.DB, all []catalogueTable) error 
 			return fail("look into the database", err)
 		}
 		if found {
-			return domain.Conflict("database", "The database is not empty, and only an empty one can be filled: name another one in DATABASE_URL (there are rows in its table %s)", t.name)
+			wayOut := "Name a new one in DATABASE_URL"
+			if db.Name() == sqliteName {
+				wayOut += ", or stop the server and move the file away, with those of its name that end in -wal and -shm"
+			}
+			return domain.Conflict("database", "The database is not empty, and only an empty one can be filled: a server has started on it before, or it was filled. %s", wayOut)
 		}
 	}
 	return nil

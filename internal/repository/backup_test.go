@@ -290,10 +290,10 @@ func TestSnapshot_noDatabase(t *testing.T) {
 	t.Parallel()
 	missing := t.TempDir() + "/missing.db"
 	_, err := repository.OpenSnapshot(t.Context(), "sqlite://"+missing)
-	require.ErrorContains(t, err, "no such file")
+	require.ErrorContains(t, err, "there is no database at "+missing)
 	require.NoFileExists(t, missing)
 	_, err = repository.OpenSnapshot(t.Context(), storetest.EmptyPostgresURL(t))
-	require.ErrorContains(t, err, "not a database of Inventory Hub")
+	require.EqualError(t, err, "the database is empty: start the server, or restore a backup")
 }
 
 // TestRestoration_keepsOthersOut has somebody write into the database that is being filled.

@@ -21,7 +21,7 @@ const (
 func listen(ctx context.Context, config pgx.ConnConfig, channel string, began, heard func()) error {
 	conn, err := pgx.ConnectConfig(ctx, &config)
 	if err != nil {
-		return fmt.Errorf("connect for listening: %w", err)
+		return fmt.Errorf("listen: %w", readable(err))
 	}
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)

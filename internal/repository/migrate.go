@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"time"
@@ -33,13 +32,13 @@ type Migrator struct {
 
 // OpenMigrator connects to a database as [Open] does, and leaves its schema alone. A missing SQLite file is an error, unless it shall be made.
 func OpenMigrator(ctx context.Context, url string, create bool) (*Migrator, error) {
+	if !create {
+		if err := RequireFile(url); err != nil {
+			return nil, err
+		}
+	}
 	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
 	case "sqlite":
-		if !create {
-			if err := sqliteExists(rest); err != nil {
-				return nil, err
-			}
-		}
 		return sqliteMigrator(ctx, rest)
 	case "postgres", "postgresql":
 		config, err := postgresConfig(url)
@@ -121,6 +120,53 @@ func (m *Migrator) Up(ctx context.Context) ([]Migration, error) {
 	return applied(done...), nil
 }
 
+// bringUp is [Migrator.Up] for who does not ask what was done.
+func (m *Migrator) bringUp(ctx context.Context) error {
+	_, err := m.Up(ctx)
+	return err
+}
+
+// requireLatest refuses a schema that is not the one that this program knows. It writes nothing.
+func (m *Migrator) requireLatest(ctx context.Context) error {
+	version, err := schemaVersion(ctx, m.db)
+	switch {
+	case err != nil:
+		return err
+	case version < m.latest:
+		return fmt.Errorf("the schema is at version %d, this program needs %d: run api migrate up", version, m.latest)
+	case version > m.latest:
+		return fmt.Errorf("the schema is at version %d, this program knows only %d: use the program that the server runs", version, m.latest)
+	}
+	return nil
+}
+
+// countTables tells of a database whether there is anything in it, and whether we made it.
+var countTables = map[bool]string{
+	true: `SELECT COUNT(*) AS tables, COUNT(CASE WHEN name = 'goose_db_version' THEN 1 END) AS ours FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`,
+	false: `SELECT COUNT(*) AS tables, COUNT(CASE WHEN relname = 'goose_db_version' THEN 1 END) AS ours FROM pg_class
+		WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace`,
+}
+
+// schemaVersion reads what [Migrator.Version] does, but makes no table for it and is an error for a database without a schema.
+func schemaVersion(ctx context.Context, db *gorm.DB) (version int64, err error) {
+	var found struct{ Tables, Ours int }
+	if err := db.WithContext(ctx).Raw(countTables[db.Name() == sqliteName]).Scan(&found).Error; err != nil {
+		return 0, fail("look into the database", err)
+	}
+	if found.Ours == 0 && found.Tables > 0 {
+		return 0, errors.New("this is not a database of Inventory Hub: DATABASE_URL leads to one with other tables")
+	}
+	if found.Ours > 0 {
+		if err := db.WithContext(ctx).Raw("SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version").Scan(&version).Error; err != nil {
+			return 0, fail("read the schema's version", err)
+		}
+	}
+	if version == 0 {
+		return 0, errors.New("the database is empty: start the server, or restore a backup")
+	}
+	return version, nil
+}
+
 // Down takes the newest one back, with everything that is in its tables and columns, and gives it. It is an error if none is applied.
 func (m *Migrator) Down(ctx context.Context) (Migration, error) {
 	done, err := m.provider.Down(ctx)
@@ -155,12 +201,4 @@ func applied(results ...*goose.MigrationResult) []Migration {
 		all[i] = Migration{Version: r.Source.Version, Name: path.Base(r.Source.Path)}
 	}
 	return all
-}
-
-// sqliteExists keeps a mistyped path from becoming an empty database.
-func sqliteExists(path string) error {
-	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("open the database file: %w", err)
-	}
-	return nil
 }

@@ -1,8 +1,11 @@
 package repository_test
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -85,7 +88,7 @@ func TestOpenMigrator_missingFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "typo.db")
 	_, err := repository.OpenMigrator(t.Context(), "sqlite://"+path, false)
-	require.ErrorContains(t, err, "no such file")
+	require.ErrorContains(t, err, "there is no database at "+path)
 	require.NoFileExists(t, path)
 	m, err := repository.OpenMigrator(t.Context(), "sqlite://"+path, true)
 	require.NoError(t, err)
@@ -100,4 +103,58 @@ func TestOpenMigrator_missingFile(t *testing.T) {
 	_, err = repository.OpenMigrator(t.Context(), "postgres://u:secret@:::/x", true)
 	require.ErrorContains(t, err, "cannot be read")
 	require.NotContains(t, err.Error(), "secret")
+}
+
+// TestOpenExisting takes the schema that this program knows, and writes nothing into a database that has another one, or none.
+func TestOpenExisting(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		opens := func(url string) error {
+			s, err := repository.OpenExisting(b.ctx, url, repository.Servers{})
+			if err == nil {
+				b.ok(s.Close())
+			}
+			return err
+		}
+		b.ok(opens(b.url))
+		m, err := repository.OpenMigrator(b.ctx, b.url, false)
+		b.ok(err)
+		latest := m.Latest()
+		b.ok(m.To(b.ctx, latest-1))
+		b.ok(m.Close())
+		before := b.schema()
+		require.EqualError(t, opens(b.url), fmt.Sprintf("the schema is at version %d, this program needs %d: run api migrate up", latest-1, latest))
+		require.Equal(t, before, b.schema())
+		b.ok(b.exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (?, ?)", latest+1, true))
+		require.EqualError(t, opens(b.url), fmt.Sprintf("the schema is at version %d, this program knows only %d: use the program that the server runs", latest+1, latest))
+
+		empty := "sqlite://" + filepath.Join(t.TempDir(), "empty.db")
+		if b.Embedded() {
+			require.NoError(t, os.WriteFile(strings.TrimPrefix(empty, "sqlite://"), nil, 0o600))
+		} else {
+			empty = storetest.EmptyPostgresURL(t)
+		}
+		require.EqualError(t, opens(empty), "the database is empty: start the server, or restore a backup")
+		raw := openRaw(t, empty)
+		for _, table := range []string{"goose_db_version", "customers"} { // the first was not made
+			_, err = raw.ExecContext(b.ctx, "CREATE TABLE "+table+" (id INTEGER, version_id INTEGER)")
+			require.NoError(t, err)
+			if table == "goose_db_version" {
+				require.EqualError(t, opens(empty), "the database is empty: start the server, or restore a backup")
+				_, err = raw.ExecContext(b.ctx, "DROP TABLE "+table)
+				require.NoError(t, err)
+			}
+		}
+		require.ErrorContains(t, opens(empty), "this is not a database of Inventory Hub")
+	})
+}
+
+// TestOpenExisting_missingFile leaves nothing behind, not even a folder.
+func TestOpenExisting_missingFile(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	_, err := repository.OpenExisting(t.Context(), "sqlite://"+dir+"/hub.db", repository.Servers{})
+	require.EqualError(t, err, "there is no database at "+dir+"/hub.db (DATABASE_URL): run this in the server's folder")
+	require.NoDirExists(t, dir)
+	_, err = repository.OpenExisting(t.Context(), "mysql://x", repository.Servers{})
+	require.ErrorContains(t, err, "must begin with")
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ var postgresSettings = map[string]string{
 	"idle_in_transaction_session_timeout": "10s",
 }
 
-func openPostgres(ctx context.Context, url string, beside Servers) (*Store, error) {
+func openPostgres(ctx context.Context, url string, beside Servers, prepare func(*Migrator, context.Context) error) (*Store, error) {
 	config, err := postgresConfig(url)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func openPostgres(ctx context.Context, url string, beside Servers) (*Store, erro
 		// A pooler that gives a connection to each transaction knows no statement that was prepared before it, and may refuse settings for a session.
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
-	if err := migratePostgres(ctx, *direct); err != nil {
+	if err := preparePostgres(ctx, *direct, prepare); err != nil {
 		return nil, err
 	}
 	db, pool, err := postgresConn(*config, postgresConns)
@@ -100,7 +101,7 @@ func postgresConfig(url string) (*pgx.ConnConfig, error) {
 }
 
 func postgresConn(config pgx.ConnConfig, conns int) (*gorm.DB, *sql.DB, error) {
-	pool := stdlib.OpenDB(config, stdlib.OptionAfterConnect(readTimesAsUTC))
+	pool := sql.OpenDB(connector{stdlib.GetConnector(config, stdlib.OptionAfterConnect(readTimesAsUTC))})
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxLifetime(30 * time.Minute)
@@ -114,14 +115,59 @@ func postgresConn(config pgx.ConnConfig, conns int) (*gorm.DB, *sql.DB, error) {
 	return db, pool, nil
 }
 
-func migratePostgres(ctx context.Context, config pgx.ConnConfig) error {
+// ConnectError is that there is no way into a Postgres.
+type ConnectError struct {
+	Cause string // without secrets
+	err   error
+}
+
+// Error says why.
+func (e *ConnectError) Error() string { return "connect to the database: " + e.Cause }
+
+// Unwrap gives what the driver said.
+func (e *ConnectError) Unwrap() error { return e.err }
+
+// connector says of a connection that could not be made what a person can act on. pgx tries each address with TLS and then without, and its text begins with
+// the attempt that counts least: a server without TLS that knows no such database "refused TLS connection" first of all.
+type connector struct{ driver.Connector }
+
+// Connect makes a connection.
+func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	return conn, readable(err)
+}
+
+func readable(err error) error {
+	var failed *pgconn.ConnectError
+	if !errors.As(err, &failed) {
+		return err
+	}
+	attempts := []error{errors.Unwrap(failed)}
+	var joined interface{ Unwrap() []error }
+	if errors.As(failed, &joined) {
+		attempts = joined.Unwrap()
+	}
+	last := attempts[len(attempts)-1]
+	for _, attempt := range slices.Backward(attempts) { // what the server itself has said counts most
+		var refused *pgconn.PgError
+		if errors.As(attempt, &refused) {
+			return &ConnectError{refused.Message, err}
+		}
+	}
+	var network *net.OpError
+	if errors.As(last, &network) {
+		last = network
+	}
+	return &ConnectError{last.Error(), err}
+}
+
+func preparePostgres(ctx context.Context, config pgx.ConnConfig, prepare func(*Migrator, context.Context) error) error {
 	m, err := postgresMigrator(config)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = m.Close() }()
-	_, err = m.Up(ctx)
-	return err
+	return prepare(m, ctx)
 }
 
 // postgresMigrator uses connections of its own, because a migration may take longer than the timeouts of daily work allow.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -28,14 +29,14 @@ const sqliteName = "sqlite"
 // sqliteReaders is how many connections read beside the one that writes.
 const sqliteReaders = 4
 
-// openSQLite opens the file, which is made if it is missing, and brings its schema up to date.
-func openSQLite(ctx context.Context, path string) (*Store, error) {
+// openSQLite opens the file, which is made if it is missing.
+func openSQLite(ctx context.Context, path string, prepare func(*Migrator, context.Context) error) (*Store, error) {
 	m, err := sqliteMigrator(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = m.Close() }()
-	if _, err := m.Up(ctx); err != nil {
+	if err := prepare(m, ctx); err != nil {
 		return nil, err
 	}
 	read, err := sqliteConn(path, "deferred", sqliteReaders)
@@ -86,6 +87,31 @@ func sqliteMigrator(ctx context.Context, path string) (*Migrator, error) {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return newMigrator(goose.DialectSQLite3, write, migrations.SQLite, "sqlite", []func() error{pool.Close, lock.Unlock})
+}
+
+// leaveWithin is how long a server that was killed may take to let go of its files. One that stops in order lets go before it ends.
+const leaveWithin = time.Second
+
+// ReserveForServer keeps other servers off an SQLite database until release, or until this process ends in whatever way; who only works beside the server
+// does not ask. On Postgres there may be any number of servers.
+func ReserveForServer(ctx context.Context, url string) (release func() error, err error) {
+	path, embedded := strings.CutPrefix(url, "sqlite://")
+	if !embedded {
+		return func() error { return nil }, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, fmt.Errorf("make the database's directory: %w", err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, leaveWithin)
+	defer cancel()
+	lock := flock.New(path + ".server.lock")
+	switch _, err := lock.TryLockContext(waiting, 20*time.Millisecond); {
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+		return nil, fmt.Errorf("another server is at work on the database %s, and an SQLite database takes one only", path)
+	case err != nil:
+		return nil, fmt.Errorf("lock the database for the server: %w", err)
+	}
+	return lock.Unlock, nil
 }
 
 // sqliteConn opens a pool. Transactions that write begin IMMEDIATE, because one that reads first and writes then fails at once

@@ -11,6 +11,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -85,11 +87,41 @@ func Open(ctx context.Context, url string) (*Store, error) { return OpenAmong(ct
 
 // OpenAmong is [Open] for a Postgres that others stand beside.
 func OpenAmong(ctx context.Context, url string, beside Servers) (*Store, error) {
+	return open(ctx, url, beside, (*Migrator).bringUp)
+}
+
+// OpenExisting is [OpenAmong] for who works beside the server: it makes no database and leaves the schema as it is. A database that is missing or empty,
+// or whose schema is not the one that this program knows, is an error that says what to do.
+func OpenExisting(ctx context.Context, url string, beside Servers) (*Store, error) {
+	if err := RequireFile(url); err != nil {
+		return nil, err
+	}
+	return open(ctx, url, beside, (*Migrator).requireLatest)
+}
+
+// RequireFile keeps a mistyped path, or the wrong folder, from becoming an empty database: it returns an error if url names an SQLite file that is missing.
+func RequireFile(url string) error {
+	path, embedded := strings.CutPrefix(url, "sqlite://")
+	if !embedded {
+		return nil
+	}
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database at %s (DATABASE_URL): run this in the server's folder", path)
+	}
+	if err != nil {
+		return fmt.Errorf("open the database file: %w", err)
+	}
+	return nil
+}
+
+// open sees to the schema by prepare before it opens the store.
+func open(ctx context.Context, url string, beside Servers, prepare func(*Migrator, context.Context) error) (*Store, error) {
 	switch scheme, rest, _ := strings.Cut(url, "://"); scheme {
 	case "sqlite":
-		return openSQLite(ctx, rest)
+		return openSQLite(ctx, rest, prepare)
 	case "postgres", "postgresql":
-		return openPostgres(ctx, url, beside)
+		return openPostgres(ctx, url, beside, prepare)
 	}
 	return nil, errWhichEngine
 }

@@ -37,6 +37,9 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 		if mark, _ := from.Peek(len(byteOrderMark)); string(mark) == byteOrderMark {
 			_, _ = from.Discard(len(byteOrderMark)) // cannot fail for what was peeked at
 		}
+		if by := otherSeparator(from); by != "" {
+			return yield(fileFault("The columns must be separated by commas, and " + by + " was found in the first row"))
+		}
 		s := &reader{csv: csv.NewReader(&keepCR{from: from}), nextLine: 1}
 		s.csv.FieldsPerRecord, s.csv.ReuseRecord = -1, true
 		columns, err := s.next()
@@ -45,6 +48,8 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 			return yield(fileFault("The file names no columns"))
 		case err != nil:
 			return s.broken(err, yield)
+		case !isUTF8(columns):
+			return yield(s.notUTF8())
 		}
 		if fault := s.head(columns); fault != "" {
 			return yield(fileFault(fault))
@@ -58,6 +63,8 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 				return s.broken(err, yield) // what follows would be guessed
 			case rows == MaxRows:
 				return yield(fileFault(fmt.Sprintf("The file must have at most %d rows", MaxRows)))
+			case !isUTF8(cells):
+				return yield(s.notUTF8()) // and so are most rows that follow
 			}
 			if err := errors.Join(ctx.Err(), yield(s.row(cells))); err != nil {
 				return err
@@ -69,6 +76,30 @@ func Products(ctx context.Context, file io.ReadSeeker) service.Sheet {
 // fileFault is a row of no number that tells what is wrong with the file as a whole.
 func fileFault(text string) service.ImportRow {
 	return service.ImportRow{Faults: []domain.SheetFault{{Text: text}}}
+}
+
+// otherSeparator says what separates the columns of the first row, as spreadsheets of many countries write it, if that is no comma. It reads nothing.
+func otherSeparator(from *bufio.Reader) string {
+	start, _ := from.Peek(from.Size())
+	line, _, _ := strings.Cut(string(start), "\n")
+	named := func(separator string) bool {
+		return slices.ContainsFunc(strings.Split(line, separator), func(cell string) bool {
+			name := strings.Trim(domain.Trim(strings.TrimSuffix(cell, "\r")), `"`)
+			return name == "id" || name == "sku"
+		})
+	}
+	switch {
+	case named(","):
+	case named(";"):
+		return "';'"
+	case named("\t"):
+		return "a tab"
+	}
+	return ""
+}
+
+func isUTF8(cells []string) bool {
+	return !slices.ContainsFunc(cells, func(cell string) bool { return !utf8.ValidString(cell) })
 }
 
 type reader struct {
@@ -110,6 +141,11 @@ func (s *reader) broken(err error, yield func(service.ImportRow) error) error {
 		text = "a quoted cell does not end, or something follows its end"
 	}
 	return yield(fileFault(fmt.Sprintf("Row %d: %s; what follows was not read", s.number, text)))
+}
+
+// notUTF8 tells of the last row, from which on the letters could only be guessed.
+func (s *reader) notUTF8() service.ImportRow {
+	return fileFault(fmt.Sprintf("Row %d: expected text in UTF-8, found another encoding; what follows was not read", s.number))
 }
 
 // head takes the names of the columns and says what is wrong with them.
