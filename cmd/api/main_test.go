@@ -186,6 +186,18 @@ func TestServe_firstStart(t *testing.T) {
 	again.login("admin@example.com", said[1]) // the same database and secret
 }
 
+// TestServe_warnings starts a server that others may rely on, with what suffices for trying it out.
+func TestServe_warnings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, ".env"), []byte("MAIL_PROVIDR=smtp\n"), 0o600))
+	p := start(t, dir, "DATABASE_URL="+storetest.EmptyPostgresURL(t), "JWT_SECRET="+strings.Repeat("k", 32))
+	require.Eventually(t, func() bool { return strings.Count(p.out.String(), `"level":"WARN"`) == 3 }, 15*time.Second, 10*time.Millisecond, p.out)
+	for _, told := range []string{"MAIL_PROVIDR", "MAIL_PROVIDER is file", "APP_URL is an address of this machine"} {
+		require.Equal(t, 1, strings.Count(p.out.String(), told), p.out.String())
+	}
+}
+
 // TestServe_killedAfterInvite cuts the process off right after the answer. What was accepted is mailed by the next one.
 func TestServe_killedAfterInvite(t *testing.T) {
 	t.Parallel()

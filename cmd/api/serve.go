@@ -167,6 +167,9 @@ func serve(ctx context.Context, c config.Config, stdout, stderr io.Writer) error
 	if err := greet(stdout, listener.Addr(), c, made, generated); err != nil {
 		return err
 	}
+	for _, warning := range c.Warnings(c.RabbitMQURL == "") { // with a broker the worker mails
+		log.Warn(warning)
+	}
 
 	server := &http.Server{
 		Handler: metrics.watch(handler), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),

@@ -428,7 +428,7 @@ func TestPipeline(t *testing.T) {
 	t.Parallel()
 	h := newSharedHub(t)
 	api := h.startAPI()
-	h.startWorker()
+	worker := h.startWorker()
 
 	h.invite(api, jane)
 	invited := h.mails.only(jane)
@@ -456,6 +456,8 @@ func TestPipeline(t *testing.T) {
 
 	h.requireSettled(api, settled{})
 	require.Empty(t, h.mails.to("doe@example.com"))
+	require.Equal(t, 1, strings.Count(worker.out.String(), "MAIL_FROM is an address at localhost"), worker.out)
+	require.NotContains(t, api.out.String(), "MAIL_FROM", "who does not mail has nothing to warn of")
 }
 
 // TestWork_needsBroker shows what a worker says that nobody needs.

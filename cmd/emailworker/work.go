@@ -67,6 +67,9 @@ func work(ctx context.Context, c config.Config, stdout, stderr io.Writer) error 
 	if _, err := fmt.Fprintln(stdout, "The email worker mails what comes through RabbitMQ by", c.MailProvider); err != nil {
 		return err
 	}
+	for _, warning := range c.Warnings(true) {
+		log.Warn(warning)
+	}
 	return consumer.Run(ctx)
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -54,7 +55,20 @@ type Config struct {
 	OTLPEndpoint    string        `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 	LogLevel        slog.Level    `env:"LOG_LEVEL" envDefault:"info"`
 	LogFormat       string        `env:"LOG_FORMAT"`
+
+	unknown []string // names in the file .env that no setting has
 }
+
+// beside are the names that .env.example has for docker compose alone, and what the names begin with that other programs read.
+var (
+	beside = []string{
+		"POSTGRES_PASSWORD", "POSTGRES_DB", "RABBITMQ_PASSWORD", "PUBLISH",
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_CONNECTION_STRING",
+	}
+	foreign = []string{"OTEL_", "COMPOSE_", "DOCKER_"}
+	// likeSetting is what a misspelt setting still looks like, and a line of a secret that was broken does not.
+	likeSetting = regexp.MustCompile(`^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$`)
+)
 
 // Load reads the file .env of the working directory, if there is one, and the environment, which wins. An empty variable
 // counts as not set. The error is one line that names the setting and never holds a secret.
@@ -66,6 +80,7 @@ func Load(environ []string) (Config, error) {
 		}
 		values = map[string]string{}
 	}
+	unknown := unknownAmong(values)
 	for name, value := range env.ToMap(environ) {
 		if strings.TrimSpace(value) != "" {
 			values[name] = value
@@ -85,7 +100,57 @@ func Load(environ []string) (Config, error) {
 			list[i] = strings.TrimSpace(list[i])
 		}
 	}
+	c.unknown = unknown
 	return c, c.check()
+}
+
+// unknownAmong gives the names that look like a setting's, but are none.
+func unknownAmong(values map[string]string) []string {
+	known := slices.Clone(beside)
+	for f := range reflect.TypeFor[Config]().Fields() {
+		known = append(known, f.Tag.Get("env"))
+	}
+	var unknown []string
+	for name := range values {
+		isForeign := slices.ContainsFunc(foreign, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+		if likeSetting.MatchString(name) && !isForeign && !slices.Contains(known, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	slices.Sort(unknown)
+	return unknown
+}
+
+// Warnings says in a sentence each what is no fault on a machine of one's own, but hardly meant where others are served. mails says whether
+// it is this program that sends the mails. No sentence holds a secret.
+func (c Config) Warnings(mails bool) []string {
+	var all []string
+	if len(c.unknown) > 0 {
+		all = append(all, "the file .env has names that are no settings: "+strings.Join(c.unknown, ", "))
+	}
+	if !mails {
+		return all
+	}
+	if c.OnPostgres() && c.MailProvider == "file" {
+		all = append(all, "MAIL_PROVIDER is file: mails reach nobody, and are only written to the directory "+c.MailDir)
+	}
+	if c.OnPostgres() && c.appIsHere() {
+		all = append(all, "APP_URL is an address of this machine alone: the links in mails lead nobody else anywhere")
+	}
+	if c.MailProvider != "file" && strings.Contains(c.MailFrom, "@localhost") {
+		all = append(all, "MAIL_FROM is an address at localhost: most mail servers refuse such mails")
+	}
+	return all
+}
+
+// appIsHere says whether APP_URL leads everybody to their own machine.
+func (c Config) appIsHere() bool {
+	u, err := url.Parse(c.AppURL)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return strings.EqualFold(u.Hostname(), "localhost") || (err == nil && ip.IsLoopback())
 }
 
 // unreadable says which setting is of the wrong type, without its value.

@@ -78,7 +78,9 @@ func emptyVariables() []string {
 func names() []string {
 	var all []string
 	for f := range reflect.TypeFor[config.Config]().Fields() {
-		all = append(all, f.Tag.Get("env"))
+		if name := f.Tag.Get("env"); name != "" {
+			all = append(all, name)
+		}
 	}
 	return all
 }
@@ -272,5 +274,43 @@ func TestConfig_OnPostgres(t *testing.T) {
 		"postgres://db/hub": true, "postgresql://db/hub": true, "sqlite://postgres://": false, "sqlite://hub.db": false,
 	} {
 		require.Equal(t, want, config.Config{DatabaseURL: url}.OnPostgres(), url)
+	}
+}
+
+// TestConfig_Warnings shows what is told at the start: of the mails only by the program that sends them.
+func TestConfig_Warnings(t *testing.T) {
+	const (
+		onFile  = "MAIL_PROVIDER is file: mails reach nobody, and are only written to the directory data/mail"
+		onHere  = "APP_URL is an address of this machine alone: the links in mails lead nobody else anywhere"
+		onFrom  = "MAIL_FROM is an address at localhost: most mail servers refuse such mails"
+		unknown = "the file .env has names that are no settings: ADMIN_MAIL, RABBIT_URL"
+	)
+	postgres := []string{"DATABASE_URL=postgres://u:p@db/hub"}
+	smtp := []string{"MAIL_PROVIDER=smtp", "SMTP_URL=smtp://u:p@mail"}
+	for name, c := range map[string]struct {
+		file    string
+		environ []string
+		want    []string // of the program that mails
+		without []string // of one that does not
+	}{
+		"nothing set":                     {},
+		"Postgres":                        {environ: postgres, want: []string{onFile, onHere}},
+		"Postgres, localhost in capitals": {environ: append(postgres, "APP_URL=https://LOCALHOST/app"), want: []string{onFile, onHere}},
+		"Postgres, loopback":              {environ: append(postgres, "APP_URL=http://[::1]:8080"), want: []string{onFile, onHere}},
+		"Postgres, an application":        {environ: append(postgres, "APP_URL=https://hub.example.com"), want: []string{onFile}},
+		"Postgres, mails":                 {environ: append(append(postgres, smtp...), "MAIL_FROM=hub@example.com", "APP_URL=https://localhost.example.com")},
+		"SQLite, mails":                   {environ: smtp, want: []string{onFrom}},
+		"Azure":                           {environ: []string{"MAIL_PROVIDER=azure", "AZURE_COMMUNICATION_CONNECTION_STRING=x", "MAIL_FROM=Hub <hub@localhost>"}, want: []string{onFrom}},
+		"misspelt": {
+			file: "RABBIT_URL=amqp://u:p@mq\nADMIN_MAIL=\nLOG_LEVEL=info\nOTEL_SERVICE_NAME=hub\nCOMPOSE_PROJECT_NAME=hub\nMIIEowIBAAKCAQEA=\nlower_case=x\n", environ: []string{"ADMIN_EMIAL=x@example.com"},
+			want: []string{unknown}, without: []string{unknown},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			loaded, err := load(t, c.file, c.environ...)
+			require.NoError(t, err)
+			require.Equal(t, c.want, loaded.Warnings(true))
+			require.Equal(t, c.without, loaded.Warnings(false))
+		})
 	}
 }
