@@ -86,8 +86,8 @@ type wanted struct {
 	within string // a column that where holds to one value, and by which the order's index begins; none if it begins by the order
 	total  piece  // a SELECT of the total, if it is kept
 	known  *int64 // the total, once that was asked
-	search string // all that decides what matches, if that is a text alone
-	texts  piece  // a SELECT of how the texts stand that decide it then, see texts
+	search search // all that decides what matches, if that are a text and a category alone
+	texts  piece  // a SELECT of how the texts and categories stand that decide it then, see texts
 	few    piece  // a SELECT of the ids of all that match, by the best index for that; none if the order's index is that
 	valued bool   // few gives the column of the order too, as v
 }

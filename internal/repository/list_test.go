@@ -263,6 +263,7 @@ func TestLists_totals(t *testing.T) {
 		const nuts = domain.MaxCounted + 2
 		phones, u := b.category("Phones"), b.user("jane", domain.RoleUser)
 		b.makeMany(nuts+1_000, nuts, fmt.Sprintf("CASE WHEN i <= %d THEN 'nut ' || i ELSE 'bolt ' || i END", nuts), phones, u)
+		lamps := b.category("Lamps")
 		terms := []string{"nut", "bolt"} // more than are counted, and fewer
 		page := domain.Page{Number: 1, Size: 3, Sort: domain.Sort{Field: "createdAt", Desc: true}}
 		lists := map[string]func(term string) (domain.Extent, error){
@@ -274,11 +275,23 @@ func TestLists_totals(t *testing.T) {
 				_, extent, err := b.Orders.List(b.ctx, domain.OrderFilter{Page: page, Search: term})
 				return extent, err
 			},
+			"phones": func(term string) (domain.Extent, error) {
+				_, extent, err := b.Products.List(b.ctx, domain.ProductFilter{Page: page, Search: term, Category: "phones"})
+				return extent, err
+			},
+			"orders of phones": func(string) (domain.Extent, error) {
+				_, extent, err := b.Orders.List(b.ctx, domain.OrderFilter{Page: page, Category: "phones"})
+				return extent, err
+			},
 		}
 		counted := map[string]string{
 			"products": "SELECT COUNT(*) FROM products WHERE deleted_at IS NULL AND search_key LIKE ?",
 			"orders": `SELECT COUNT(*) FROM orders o JOIN products p ON p.id = o.product_id WHERE o.deleted_at IS NULL AND
 				(o.search_key LIKE ? OR p.name_key LIKE ?)`,
+			"phones": `SELECT COUNT(*) FROM products p JOIN categories c ON c.id = p.category_id WHERE p.deleted_at IS NULL AND p.search_key LIKE ?
+				AND c.name_key = 'phones'`,
+			"orders of phones": `SELECT COUNT(*) FROM orders o JOIN products p ON p.id = o.product_id JOIN categories c ON c.id = p.category_id
+				WHERE o.deleted_at IS NULL AND ? <> '' AND c.name_key = 'phones'`,
 		}
 		compare := func(when string) {
 			t.Helper()
@@ -312,6 +325,14 @@ func TestLists_totals(t *testing.T) {
 				b.ok(err)
 			}
 		}
+		move := func(i int, shelf domain.Category) func() {
+			return func() {
+				p := product(i)
+				p.Describe(p.Name, "", shelf, now)
+				_, err := b.Products.SaveDescription(b.ctx, p)
+				b.ok(err)
+			}
+		}
 		compare("at first")
 		b.PlantTotals(7)
 		for what, list := range lists {
@@ -341,6 +362,9 @@ func TestLists_totals(t *testing.T) {
 			{"as many as are counted", rename(3, "bolt")},
 			{"one fewer", rename(4, "bolt")},
 			{"and one more fewer", rename(5, "bolt")},
+			{"one goes to another category", move(100, lamps)},
+			{"and comes back", move(100, phones)},
+			{"and goes again", move(100, lamps)},
 			{"many at once", func() {
 				b.ok(b.exec("UPDATE products SET search_key = 'bolt', name_key = 'bolt' WHERE name LIKE 'nut 9%'"))
 			}},

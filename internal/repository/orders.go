@@ -171,8 +171,8 @@ func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.
 			w.few, w.valued = byFilter, true
 		}
 	}
-	if f.Search != "" && f.Category == "" && f.State == "" {
-		w.search, w.texts = domain.Fold(f.Search), orderTexts
+	if w.few.sql != "" && f.State == "" {
+		w.search, w.texts = search{text: domain.Fold(f.Search), category: domain.Fold(f.Category)}, orderTexts
 	}
 	l := orderListing
 	l.totals = t.totals

@@ -180,8 +180,8 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 		if w.few, w.valued, err = t.found(db, f, w); err != nil {
 			return nil, domain.Extent{}, err
 		}
-		if f.Category == "" && f.Low == nil {
-			w.search, w.texts = domain.Fold(f.Search), productTexts
+		if f.Low == nil {
+			w.search, w.texts = search{text: domain.Fold(f.Search), category: domain.Fold(f.Category)}, productTexts
 		}
 	}
 	l := productListing

@@ -15,7 +15,7 @@ const (
 	maxRemembered = 2_000
 )
 
-// totals remembers how many matches searches have had, since those of a million texts take tens of milliseconds to count. A total is never older than what
+// totals remembers how many matches searches, and lists of a category's orders, have had, since those of a million texts take tens of milliseconds to count. A total is never older than what
 // it is given beside: each is remembered with the texts as they stood, and holds for as long as they stand so.
 type totals struct {
 	mu    sync.Mutex
@@ -26,8 +26,13 @@ func newTotals() *totals { return &totals{known: map[search]total{}} }
 
 // search is what was searched for, and in which database: replicas of one may be behind it.
 type search struct {
-	pool gorm.ConnPool
-	text string
+	pool           gorm.ConnPool
+	text, category string // folded
+}
+
+func (s search) in(db *gorm.DB) search {
+	s.pool = db.Statement.ConnPool
+	return s
 }
 
 // total is what a search found when the texts stood so.
@@ -36,9 +41,10 @@ type total struct {
 	texts texts
 }
 
-// texts says how all texts of a kind stand: as long as both numbers are the same, no text was added, changed or taken away.
+// texts says how all texts of a kind stand: as long as both numbers are the same, no text was added, changed or taken away, and none has come into
+// another category.
 type texts struct {
-	Changed int64 // how many were changed or taken away so far
+	Changed int64 // how many were changed, moved or taken away so far
 	Listed  int64 // how many there are
 }
 
@@ -53,9 +59,8 @@ func (t *totals) recall(db *gorm.DB, w wanted) (extent domain.Extent, listed int
 	if t == nil || w.texts.sql == "" {
 		return domain.Extent{}, 0, false, nil
 	}
-	key := search{db.Statement.ConnPool, w.search}
 	t.mu.Lock()
-	was, known := t.known[key]
+	was, known := t.known[w.search.in(db)]
 	t.mu.Unlock()
 	if !known { // before anything is read, so that what is read is not older than what was remembered
 		return domain.Extent{}, 0, false, nil
@@ -80,5 +85,5 @@ func (t *totals) remember(db *gorm.DB, w wanted, extent domain.Extent, stood tex
 	if len(t.known) >= maxRemembered {
 		clear(t.known)
 	}
-	t.known[search{db.Statement.ConnPool, w.search}] = total{extent, stood}
+	t.known[w.search.in(db)] = total{extent, stood}
 }

@@ -67,6 +67,7 @@ BEGIN
         PERFORM gather_count('products', category_id::text, COUNT(*)) FROM added WHERE deleted_at IS NULL GROUP BY category_id;
         RETURN NULL;
     END IF;
+    PERFORM gather_count('texts', 'products', 1);
     IF OLD.deleted_at IS NULL THEN
         PERFORM gather_count('products', OLD.category_id::text, -1);
     END IF;
@@ -137,7 +138,8 @@ CREATE TABLE order_texts (
 INSERT INTO product_texts (product_id, created_at, text, deleted) SELECT id, created_at, search_key, deleted_at IS NOT NULL FROM products ORDER BY created_at, id;
 INSERT INTO order_texts (order_id, created_at, text) SELECT id, created_at, search_key FROM orders WHERE deleted_at IS NULL ORDER BY created_at, id;
 
--- How often a text was changed or taken away: as long as that is the same, and there are as many products or orders, a search finds what it found before.
+-- How often a text was changed or taken away, or a product put into another category: as long as that is the same, and there are as many products or
+-- orders, a search, in a category or in all, finds what it found before.
 CREATE TABLE text_changes (
     texts text PRIMARY KEY,
     n     bigint NOT NULL

@@ -58,7 +58,8 @@ CREATE INDEX orders_updated_at ON orders (updated_at, id) WHERE deleted_at IS NU
 CREATE INDEX orders_state_id ON orders (state, id) WHERE deleted_at IS NULL;
 CREATE INDEX orders_product_id ON orders (product_id, created_at, id) WHERE deleted_at IS NULL;
 
--- How often a text was changed or taken away: as long as that is the same, and there are as many products or orders, a search finds what it found before.
+-- How often a text was changed or taken away, or a product put into another category: as long as that is the same, and there are as many products or
+-- orders, a search, in a category or in all, finds what it found before.
 CREATE TABLE text_changes (
     texts TEXT NOT NULL PRIMARY KEY,
     n     INTEGER NOT NULL
@@ -80,7 +81,8 @@ CREATE TRIGGER products_text_changed AFTER UPDATE OF search_key ON products WHEN
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
-CREATE TRIGGER products_text_hidden AFTER UPDATE OF deleted_at ON products WHEN (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL) BEGIN
+CREATE TRIGGER products_text_moved AFTER UPDATE OF category_id, deleted_at ON products
+    WHEN OLD.category_id <> NEW.category_id OR (OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL) BEGIN
     INSERT INTO text_changes (texts, n) VALUES ('products', 1) ON CONFLICT (texts) DO UPDATE SET n = n + 1;
 END;
 -- +goose StatementEnd
@@ -118,7 +120,7 @@ DROP TRIGGER orders_text_removed;
 DROP TRIGGER orders_text_changed;
 DROP TRIGGER orders_text_added;
 DROP TRIGGER products_text_removed;
-DROP TRIGGER products_text_hidden;
+DROP TRIGGER products_text_moved;
 DROP TRIGGER products_text_changed;
 DROP TRIGGER products_text_added;
 DROP TABLE text_changes;
