@@ -453,34 +453,38 @@ func longestWord(text string, kind func(rune) bool) int {
 // hasText is what a column must hold for a search on Postgres, as the index of its pieces finds it best.
 func hasText(column, search string) piece {
 	folded := domain.Fold(search)
-	whole, pattern := contains(search), inPieces(folded)
-	if pattern == "" || pattern == whole {
+	whole, pieces := contains(search), sideBySide(folded)
+	pattern := "%" + strings.Join(pieces, "%") + "%"
+	if len(pieces) == 0 || pattern == whole {
 		return newPiece(column+` LIKE ? ESCAPE '\'`, whole)
 	}
 	return newPiece(column+` LIKE ? ESCAPE '\' AND strpos(`+column+", ?) > 0", pattern, folded)
 }
 
-// inPieces makes a pattern that all texts with the folded one match, and some others: of each of its words, pieces of three characters that stand side by
-// side. Asked for the whole, Postgres reads the lists of all pieces that overlap, which say little more, and those of the edges of words, such as "kx " of
-// "kx-0042", which nearly all texts may have. It is empty if there is no word for that.
-func inPieces(folded string) string {
-	var b strings.Builder
+// matching is what the index of pieces is asked for a search on SQLite. It finds all texts that have the folded one, and some others.
+func matching(search string) string {
+	pieces := sideBySide(domain.Fold(search))
+	if len(pieces) == 0 {
+		pieces = []string{domain.Fold(search)}
+	}
+	for i, p := range pieces {
+		pieces[i] = `"` + strings.ReplaceAll(p, `"`, `""`) + `"` // a string of FTS5
+	}
+	return strings.Join(pieces, " AND ")
+}
+
+// sideBySide cuts the words of a folded text into pieces of three characters that stand side by side, the last of up to five. Asked for the whole text, an
+// index of pieces of three reads the lists of all that overlap, which say little more, and those of the edges of words, such as "kx " of "kx-0042", which
+// nearly all texts may have. There are no pieces of words with other letters than those of ASCII, which an index may know or not.
+func sideBySide(folded string) (pieces []string) {
 	for _, word := range strings.FieldsFunc(folded, func(r rune) bool { return r >= utf8.RuneSelf || (!unicode.IsLetter(r) && !unicode.IsDigit(r)) }) {
 		if len(word) < 3 {
 			continue
 		}
 		for ; len(word) >= 6; word = word[3:] {
-			b.WriteString("%" + word[:3])
+			pieces = append(pieces, word[:3])
 		}
-		b.WriteString("%" + word)
+		pieces = append(pieces, word)
 	}
-	if b.Len() == 0 {
-		return ""
-	}
-	return b.String() + "%"
-}
-
-// phrase makes the pattern by which FTS5 finds the folded text as it stands: a string in double quotes.
-func phrase(search string) string {
-	return `"` + strings.ReplaceAll(domain.Fold(search), `"`, `""`) + `"`
+	return pieces
 }

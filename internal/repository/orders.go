@@ -206,7 +206,7 @@ func foundOrders(db *gorm.DB, f domain.OrderFilter, state piece) piece {
 		byText, byName = all(byText, where), all(newPiece(`p.name_key LIKE ? ESCAPE '\'`, like), byName, where)
 		return newPiece("SELECT o.id, o.created_at AS v FROM order_texts(?) s CROSS JOIN orders o ON o.rowid = s.rowid WHERE "+byText.sql+
 			" UNION ALL SELECT o.id, o.created_at FROM product_texts(?) s CROSS JOIN products p ON p.rowid = s.rowid CROSS JOIN orders o ON o.product_id = p.id WHERE "+byName.sql,
-			slices.Concat([]any{phrase(f.Search)}, byText.args, []any{phrase(f.Search)}, byName.args)...)
+			slices.Concat([]any{matching(f.Search)}, byText.args, []any{matching(f.Search)}, byName.args)...)
 	}
 	texts := hasText("s.text", f.Search)
 	names := texts

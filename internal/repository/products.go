@@ -221,7 +221,7 @@ func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted) (few piec
 	}
 	if db.Name() == sqliteName {
 		few, valued = productsBy(w, "product_texts(?) s CROSS JOIN products p ON p.rowid = s.rowid", "p.id")
-		few.args = slices.Concat([]any{phrase(f.Search)}, few.args)
+		few.args = slices.Concat([]any{matching(f.Search)}, few.args)
 		return few, valued, nil
 	}
 	where := all(hasText("s.text", f.Search), newPiece("NOT s.deleted"))
