@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ func TestDocs_page(t *testing.T) {
 		require.NotContains(t, a.Body, outside)
 	}
 	require.NotRegexp(t, `<style|\sstyle=|\son[a-z]+=|<script>|<base|<iframe`, a.Body)
-	parts := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(a.Body, -1)
+	parts := regexp.MustCompile(`(?:src|href)="([^"#]+)"`).FindAllStringSubmatch(a.Body, -1)
 	require.Len(t, parts, 9)
 	for _, part := range parts {
 		s.anonymous().get("/" + part[1]).wants(http.StatusOK)
@@ -34,6 +35,21 @@ func TestDocs_page(t *testing.T) {
 	settings := s.anonymous().get("/docs/assets/page.js").wants(http.StatusOK).Body
 	require.Contains(t, settings, `url: "openapi.json"`)
 	require.Contains(t, settings, "validatorUrl: null", "Swagger UI would show the document to a server of its makers")
+}
+
+// TestDocs_jumps: the page leads to all groups of operations, in their order.
+func TestDocs_jumps(t *testing.T) {
+	t.Parallel()
+	jumps, tags := []string{}, []string{}
+	body := embedded(t).anonymous().get("/docs").wants(http.StatusOK).Body
+	for _, link := range regexp.MustCompile(`<a href="#/([^"]+)">([^<]+)</a>`).FindAllStringSubmatch(body, -1) {
+		require.Equal(t, url.PathEscape(link[2]), link[1])
+		jumps = append(jumps, link[2])
+	}
+	for _, tag := range document().Tags {
+		tags = append(tags, tag.Name)
+	}
+	require.Equal(t, tags, jumps)
 }
 
 func unzipped(text string) string {
