@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,6 +52,36 @@ func TestDocs_jumps(t *testing.T) {
 		tags = append(tags, tag.Name)
 	}
 	require.Equal(t, tags, jumps)
+}
+
+// TestDocs_login: the page logs in by itself, with all that a login takes, in fields that a password manager fills and a screen reader tells. It
+// keeps the token where nobody finds it later, and writes what it is told as text.
+func TestDocs_login(t *testing.T) {
+	t.Parallel()
+	s := embedded(t)
+	body := s.anonymous().get("/docs").wants(http.StatusOK).Body
+	form := regexp.MustCompile(`(?s)<form method="post"[^>]*>.*</form>`).FindString(body)
+	require.NotEmpty(t, form, "by GET the password would stand in the address if the script fails")
+	fields := []string{}
+	for _, field := range regexp.MustCompile(`<label[^>]*>[^<]+ <input name="(\w+)"([^>]*)></label>`).FindAllStringSubmatch(form, -1) {
+		fields = append(fields, field[1])
+		purpose := map[string]string{"email": "username", "password": "current-password", "code": "one-time-code"}[field[1]]
+		require.Contains(t, field[2], `autocomplete="`+purpose+`"`)
+		require.Equal(t, field[1] == "password", strings.Contains(field[2], `type="password"`))
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(document().Components.Schemas["Login"].Value.Properties)), fields)
+
+	script := s.anonymous().get("/docs/assets/page.js").wants(http.StatusOK).Body
+	for _, call := range regexp.MustCompile(`call\("([A-Z]+)", "([^"]+)"`).FindAllStringSubmatch(script, -1) {
+		item := document().Paths.Value("/" + call[2])
+		require.NotNil(t, item, call[2])
+		require.NotNil(t, item.GetOperation(call[1]), call[2])
+	}
+	require.Contains(t, script, `call("POST", "auth/login"`)
+	require.Contains(t, script, `call("POST", "auth/logout"`)
+	require.Contains(t, document().Components.SecuritySchemes, "accessToken")
+	require.Contains(t, script, `preauthorizeApiKey("accessToken"`)
+	require.NotRegexp(t, `Storage|cookie|persistAuthorization|indexedDB|[Hh]istory|location|HTML`, script)
 }
 
 func unzipped(text string) string {

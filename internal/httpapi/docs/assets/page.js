@@ -9,8 +9,12 @@ function inOurWay({ React, specSelectors }) {
       // The words of the reference lead to the operations that they name.
       Markdown: (Original) => (props) => h(Original, { ...props, source: linked(props.source) }),
     },
-    // Swagger UI itself would leave what the page's address names below the bar.
-    statePlugins: { layout: { wrapActions: { scrollToElement: () => (element) => element.scrollIntoView() } } },
+    statePlugins: {
+      // Swagger UI itself would leave what the page's address names below the bar.
+      layout: { wrapActions: { scrollToElement: () => (element) => element.scrollIntoView() } },
+      // The dialog of Authorize has a button for this too.
+      auth: { wrapActions: { logout: (original) => (names) => (token ? logOut() : original(names)) } },
+    },
   };
 }
 
@@ -24,6 +28,11 @@ const ui = SwaggerUIBundle({
   defaultModelRendering: "example",
   docExpansion: "list",
   plugins: [inOurWay],
+  onComplete: () => show(""),
+  responseInterceptor: (response) => {
+    if (token && response.status === 401 && response.obj?.errors?.authorization) leave(response.obj.errors);
+    return response;
+  },
 });
 
 function linked(text) {
@@ -49,3 +58,73 @@ document.addEventListener("click", (event) => {
     (mark.closest("button") || mark).focus({ preventScroll: true });
   });
 });
+
+// A login of one's own for what is tried out. The token is in memory alone, and gone with the page.
+const form = document.querySelector("#session form");
+const inside = document.getElementById("inside");
+const { email, password, code } = form.elements;
+let token = "";
+
+async function call(method, path, body) {
+  const headers = { Accept: "application/json" };
+  if (body) headers["Content-Type"] = "application/json";
+  if (token) headers.Authorization = `Bearer ${token}`;
+  try {
+    const response = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
+    return JSON.parse((await response.text()) || "{}");
+  } catch {
+    return { errors: { server: ["The server cannot be reached"] } };
+  }
+}
+
+// tell shows the sentences of a refusal, and at which fields it is.
+function tell(errors = {}) {
+  document.getElementById("failure").textContent = Object.values(errors).flat().join(". ");
+  for (const field of [email, password, code]) field.setAttribute("aria-invalid", field.name in errors);
+}
+
+function show(name) {
+  form.hidden = name !== "";
+  inside.hidden = name === "";
+  inside.querySelector("strong").textContent = name;
+  document.getElementById("who").textContent = name || "Log in";
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = form.querySelector("button");
+  button.disabled = true;
+  const { errors, accessToken } = await call("POST", "auth/login", { email: email.value, password: password.value, code: code.value });
+  button.disabled = false;
+  tell(errors);
+  if (errors) {
+    if (errors.code) code.parentElement.hidden = false;
+    (form.querySelector('[aria-invalid="true"]') ?? password).focus();
+    return;
+  }
+  token = accessToken;
+  ui.preauthorizeApiKey("accessToken", token);
+  const me = await call("GET", "users/me");
+  show(me.errors ? email.value : `${me.firstName} ${me.lastName} (${me.role})`);
+  form.reset();
+  code.parentElement.hidden = true;
+  inside.querySelector("p").focus();
+});
+
+inside.querySelector("button").addEventListener("click", async () => {
+  await logOut();
+  if (!token) email.focus();
+});
+
+async function logOut() {
+  const { errors } = await call("POST", "auth/logout");
+  if (errors && !errors.authorization) tell(errors);
+  else leave();
+}
+
+function leave(errors) {
+  token = "";
+  ui.authActions.logout(["accessToken"]);
+  show("");
+  tell(errors);
+}
