@@ -1,3 +1,9 @@
+// Swagger UI has colours for the dark, and takes them by this class.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const inColour = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", inColour);
+inColour();
+
 // What Swagger UI shows differently here.
 function inOurWay({ React, specSelectors }) {
   const h = React.createElement;
