@@ -12,6 +12,17 @@ function inOurWay({ React, specSelectors }) {
       // The introduction is long, and stands before everything else: it is folded.
       InfoContainer: (Original) => (props) =>
         h("details", { className: "about" }, h("summary", null, `About version ${specSelectors.version()}: roles, errors, lists, safe repeats`), h(Original, props)),
+      // What a refusal looks like is shown when it is asked for: it is much the same everywhere.
+      response: (Original, { getComponent }) => (props) => {
+        const [open, setOpen] = React.useState(false);
+        if (props.code < "400") return h(Original, props);
+        const row = h("tr", { className: "response refusal" },
+          h("td", { className: "response-col_status" }, props.code),
+          h("td", { className: "response-col_description" },
+            h(getComponent("Markdown", true), { source: props.response.get("description") }),
+            h("button", { type: "button", "aria-expanded": open, onClick: () => setOpen(!open) }, "Example and headers")));
+        return h(React.Fragment, null, row, open && h(Original, props));
+      },
       // The words of the reference lead to the operations that they name.
       Markdown: (Original) => (props) => h(Original, { ...props, source: linked(props.source) }),
     },
