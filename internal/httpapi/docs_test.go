@@ -5,8 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,7 +29,7 @@ func TestDocs_page(t *testing.T) {
 		require.NotContains(t, a.Body, outside)
 	}
 	require.NotRegexp(t, `<style|\sstyle=|\son[a-z]+=|<script>|<base|<iframe`, a.Body)
-	parts := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(a.Body, -1)
+	parts := regexp.MustCompile(`(?:src|href)="([^"#]+)"`).FindAllStringSubmatch(a.Body, -1)
 	require.Len(t, parts, 9)
 	for _, part := range parts {
 		s.anonymous().get("/" + part[1]).wants(http.StatusOK)
@@ -34,6 +37,51 @@ func TestDocs_page(t *testing.T) {
 	settings := s.anonymous().get("/docs/assets/page.js").wants(http.StatusOK).Body
 	require.Contains(t, settings, `url: "openapi.json"`)
 	require.Contains(t, settings, "validatorUrl: null", "Swagger UI would show the document to a server of its makers")
+}
+
+// TestDocs_jumps: the page leads to all groups of operations, in their order.
+func TestDocs_jumps(t *testing.T) {
+	t.Parallel()
+	jumps, tags := []string{}, []string{}
+	body := embedded(t).anonymous().get("/docs").wants(http.StatusOK).Body
+	for _, link := range regexp.MustCompile(`<a href="#/([^"]+)">([^<]+)</a>`).FindAllStringSubmatch(body, -1) {
+		require.Equal(t, url.PathEscape(link[2]), link[1])
+		jumps = append(jumps, link[2])
+	}
+	for _, tag := range document().Tags {
+		tags = append(tags, tag.Name)
+	}
+	require.Equal(t, tags, jumps)
+}
+
+// TestDocs_login: the page logs in by itself, with all that a login takes, in fields that a password manager fills and a screen reader tells. It
+// keeps the token where nobody finds it later, and writes what it is told as text.
+func TestDocs_login(t *testing.T) {
+	t.Parallel()
+	s := embedded(t)
+	body := s.anonymous().get("/docs").wants(http.StatusOK).Body
+	form := regexp.MustCompile(`(?s)<form method="post"[^>]*>.*</form>`).FindString(body)
+	require.NotEmpty(t, form, "by GET the password would stand in the address if the script fails")
+	fields := []string{}
+	for _, field := range regexp.MustCompile(`<label[^>]*>[^<]+ <input name="(\w+)"([^>]*)></label>`).FindAllStringSubmatch(form, -1) {
+		fields = append(fields, field[1])
+		purpose := map[string]string{"email": "username", "password": "current-password", "code": "one-time-code"}[field[1]]
+		require.Contains(t, field[2], `autocomplete="`+purpose+`"`)
+		require.Equal(t, field[1] == "password", strings.Contains(field[2], `type="password"`))
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(document().Components.Schemas["Login"].Value.Properties)), fields)
+
+	script := s.anonymous().get("/docs/assets/page.js").wants(http.StatusOK).Body
+	for _, call := range regexp.MustCompile(`call\("([A-Z]+)", "([^"]+)"`).FindAllStringSubmatch(script, -1) {
+		item := document().Paths.Value("/" + call[2])
+		require.NotNil(t, item, call[2])
+		require.NotNil(t, item.GetOperation(call[1]), call[2])
+	}
+	require.Contains(t, script, `call("POST", "auth/login"`)
+	require.Contains(t, script, `call("POST", "auth/logout"`)
+	require.Contains(t, document().Components.SecuritySchemes, "accessToken")
+	require.Contains(t, script, `preauthorizeApiKey("accessToken"`)
+	require.NotRegexp(t, `Storage|cookie|persistAuthorization|indexedDB|[Hh]istory|location|HTML`, script)
 }
 
 func unzipped(text string) string {

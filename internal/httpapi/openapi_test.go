@@ -326,6 +326,27 @@ func TestOpenAPI_conditional(t *testing.T) {
 	}
 }
 
+// TestOpenAPI_pageOrCursor: the page fills a form with defaults and examples and sends them all, and a list takes either `page` or `after`.
+func TestOpenAPI_pageOrCursor(t *testing.T) {
+	t.Parallel()
+	lists := 0
+	for path, item := range document().Paths.Map() {
+		if item.Get == nil || item.Get.Parameters.GetByInAndName(openapi3.ParameterInQuery, "after") == nil {
+			continue
+		}
+		lists++
+		for _, name := range []string{"page", "after"} {
+			parameter := item.Get.Parameters.GetByInAndName(openapi3.ParameterInQuery, name)
+			require.NotNil(t, parameter, path)
+			require.Nil(t, parameter.Schema.Value.Default, path)
+			require.Nil(t, parameter.Schema.Value.Examples, path)
+			require.Nil(t, parameter.Example, path)
+			require.Empty(t, parameter.Examples, path)
+		}
+	}
+	require.Positive(t, lists)
+}
+
 // TestOpenAPI_closed: no schema of an answer lets fields through that it does not name, but for those that say so.
 func TestOpenAPI_closed(t *testing.T) {
 	t.Parallel()
