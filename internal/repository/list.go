@@ -66,6 +66,7 @@ type listing[T any] struct {
 	table     string // with its alias, such as "products p"
 	id        string // such as "p.id"
 	joins     string // what a row shows beside its table
+	late      bool   // what is joined is large, and joined to a page: joined to all rows, Postgres would make ready to remember all, which takes as long as the page
 	selection string
 	scan      func(*T, row) error // fills a T from the selection; nil leaves that to GORM
 	sorts     map[string]sorting[T]
@@ -256,13 +257,18 @@ func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.E
 // page selects a page along the index of its order, with one row more.
 func (l listing[T]) page(s sorting[T], w wanted) piece {
 	where := all(w.where, behind(w.Page, s.column, l.id))
-	page := newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+where.sql+w.order(s.column, l.id, w.Sort.Desc), where.args...)
+	order := w.order(s.column, l.id, w.Sort.Desc)
 	// As a parameter the limit would be unknown to a plan that is kept, so that Postgres would plan each time anew: 85 us become 198.
-	page.sql += fmt.Sprintf(" LIMIT %d", w.Size+1)
+	end := where.sql + order + fmt.Sprintf(" LIMIT %d", w.Size+1)
+	args := where.args
 	if w.offset() > 0 {
-		page.sql, page.args = page.sql+" OFFSET ?", append(page.args, w.offset())
+		end, args = end+" OFFSET ?", append(args, w.offset())
 	}
-	return page
+	if !l.late {
+		return newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+end, args...)
+	}
+	alias, _, _ := strings.Cut(l.id, ".")
+	return newPiece("SELECT "+l.selection+" FROM (SELECT * FROM "+l.table+" WHERE "+end+") "+alias+l.joins+order, args...)
 }
 
 // rows reads what a piece selects.
