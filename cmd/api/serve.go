@@ -40,10 +40,10 @@ const (
 	// housekeepingEvery is how often what no longer counts is removed.
 	housekeepingEvery = time.Hour
 	// Go's garbage collector runs whenever what is in use has doubled. With the few MiB that the server needs that is many times a second under load, and
-	// a tenth of all its work; at four times it is rare. The limit has it run in time all the same when pictures and passwords, which take 19 MiB each,
+	// a tenth of all its work; at six times it is rare. The limit has it run in time all the same when pictures and passwords, which take 19 MiB each,
 	// come at once. In percent and bytes; GOGC and GOMEMLIMIT win.
-	heapGrowth = 300
-	heapLimit  = 64 << 20
+	heapGrowth = 500
+	heapLimit  = 72 << 20
 )
 
 // serve runs the server until ctx ends.

@@ -53,7 +53,7 @@ func (h auditHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeList(c, "audit", convert(entries, newAuditBody), newPageBody(f.Page, extent))
+	return writePlainList(c, "audit", convert(entries, newAuditBody), newPageBody(f.Page, extent))
 }
 
 func parseUser(text string) (uuid.UUID, error) {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -48,24 +49,20 @@ func sendJSON(c *gin.Context, status int, body appender, tellLength bool) {
 }
 
 // writeList answers with a list under its name, and the end that all lists have.
-func writeList[B any](c *gin.Context, name string, bodies []B, end any) error {
-	list := listBody{name: name, texts: make([]appender, len(bodies))}
+func writeList[B appender](c *gin.Context, name string, bodies []B, end pageBody) {
+	sendJSON(c, http.StatusOK, listBody[B]{name, bodies, end}, true)
+}
+
+// writePlainList is writeList for bodies that encoding/json has to write.
+func writePlainList[B any](c *gin.Context, name string, bodies []B, end pageBody) error {
+	texts := make([]ready, len(bodies))
 	for i, body := range bodies {
-		text, able := any(body).(appender)
-		if !able {
-			written, err := pureJSON(body)
-			if err != nil {
-				return err
-			}
-			text = ready(written)
+		var err error
+		if texts[i], err = pureJSON(body); err != nil {
+			return err
 		}
-		list.texts[i] = text
 	}
-	var err error
-	if list.end, err = pureJSON(end); err != nil {
-		return err
-	}
-	sendJSON(c, http.StatusOK, list, true)
+	writeList(c, name, texts, end)
 	return nil
 }
 
@@ -74,21 +71,36 @@ type ready []byte
 
 func (r ready) appendJSON(to []byte) []byte { return append(to, r...) }
 
-type listBody struct {
-	name  string
-	texts []appender
-	end   []byte // an object with at least one field
+type listBody[B appender] struct {
+	name   string
+	bodies []B
+	end    pageBody
 }
 
-func (l listBody) appendJSON(to []byte) []byte {
+func (l listBody[B]) appendJSON(to []byte) []byte {
 	to = append(append(append(to, `{"`...), l.name...), `":[`...)
-	for i, text := range l.texts {
+	for i, body := range l.bodies {
 		if i > 0 {
 			to = append(to, ',')
 		}
-		to = text.appendJSON(to)
+		to = body.appendJSON(to)
 	}
-	return append(append(to, "],"...), l.end[1:]...)
+	return l.end.appendJSON(append(to, ']'))
+}
+
+// appendJSON ends the object of a list.
+func (p pageBody) appendJSON(to []byte) []byte {
+	to = strconv.AppendInt(append(to, `,"page":`...), int64(p.Page), 10)
+	to = strconv.AppendInt(append(to, `,"pageSize":`...), int64(p.PageSize), 10)
+	to = strconv.AppendInt(append(to, `,"totalItems":`...), p.TotalItems, 10)
+	if p.TotalIsLowerBound {
+		to = append(to, `,"totalIsLowerBound":true`...)
+	}
+	to = strconv.AppendInt(append(to, `,"totalPages":`...), p.TotalPages, 10)
+	if p.NextCursor != "" {
+		to = appendText(append(to, `,"nextCursor":`...), p.NextCursor)
+	}
+	return append(to, '}')
 }
 
 // pureJSON is encoding/json with HTML left as it is.
@@ -101,7 +113,11 @@ func pureJSON(v any) ([]byte, error) {
 }
 
 func appendID(to []byte, id uuid.UUID) []byte {
-	return append(append(append(to, '"'), id.String()...), '"')
+	to = hex.AppendEncode(append(to, '"'), id[:4])
+	for _, end := range []int{6, 8, 10} {
+		to = hex.AppendEncode(append(to, '-'), id[end-2:end])
+	}
+	return append(hex.AppendEncode(append(to, '-'), id[10:]), '"')
 }
 
 func appendStamp(to []byte, s stamp) []byte {

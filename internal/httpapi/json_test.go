@@ -53,10 +53,7 @@ func checkJSON(t testing.TB, text, other string, number, when int64, some bool) 
 		require.Equal(t, pure(t, body), appended(t, body))
 	}
 
-	end := struct {
-		Page int    `json:"page"`
-		Next string `json:"next"`
-	}{int(number % 100), text}
+	end := pageBody{Page: int(number % 100), PageSize: int(when), TotalItems: number, TotalIsLowerBound: some, TotalPages: when, NextCursor: text}
 	for _, n := range []int{0, 1, 3} {
 		products := make([]productBody, n)
 		for i := range products {
@@ -64,12 +61,11 @@ func checkJSON(t testing.TB, text, other string, number, when int64, some bool) 
 		}
 		w := httptest.NewRecorder()
 		c, _ := gin.CreateTestContext(w)
-		require.NoError(t, writeList(c, "products", products, end))
+		writeList(c, "products", products, end)
 		want := struct {
 			Products []productBody `json:"products"`
-			Page     int           `json:"page"`
-			Next     string        `json:"next"`
-		}{products, end.Page, end.Next}
+			pageBody
+		}{products, end}
 		require.Equal(t, pure(t, want), w.Body.String())
 	}
 }

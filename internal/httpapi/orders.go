@@ -66,7 +66,8 @@ func (h orderHandlers) list(c *gin.Context) error {
 		return err
 	}
 	bodies := convert(orders, func(o domain.Order) orderBody[itemBody] { return newOrderBody(o, h.pictures.itemBody) })
-	return writeList(c, "orders", bodies, newPageBody(f.Page, extent))
+	writeList(c, "orders", bodies, newPageBody(f.Page, extent))
+	return nil
 }
 
 func orderFilter(q *query) domain.OrderFilter {

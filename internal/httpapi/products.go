@@ -55,7 +55,8 @@ func (h productHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeList(c, "products", convert(products, h.pictures.productBody), newPageBody(f.Page, extent))
+	writeList(c, "products", convert(products, h.pictures.productBody), newPageBody(f.Page, extent))
+	return nil
 }
 
 func productFilter(q *query) domain.ProductFilter {
@@ -262,5 +263,5 @@ func (h productHandlers) movements(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeList(c, "movements", convert(movements, newMovementBody), newPageBody(page, extent))
+	return writePlainList(c, "movements", convert(movements, newMovementBody), newPageBody(page, extent))
 }

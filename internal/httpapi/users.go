@@ -66,7 +66,7 @@ func (h userHandlers) list(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return writeList(c, "users", convert(users, newUserBody), newPageBody(f.Page, extent))
+	return writePlainList(c, "users", convert(users, newUserBody), newPageBody(f.Page, extent))
 }
 
 func (h userHandlers) me(c *gin.Context) error {

@@ -34,6 +34,13 @@ func scanProduct(p *domain.Product, r row) error {
 		&p.DeletedAt)
 }
 
+// listedProduct are the columns that scanListedProduct reads: those that a list shows.
+const listedProduct = "p.id, p.name, c.name, p.quantity, p.description, p.sku, p.reorder_level, p.image, p.created_at, p.updated_at"
+
+func scanListedProduct(p *domain.Product, r row) error {
+	return r.Scan(&p.ID, &p.Name, &p.CategoryName, &p.Quantity, &p.Description, &p.SKU, &p.ReorderLevel, &p.Image, &p.CreatedAt, &p.UpdatedAt)
+}
+
 var productsByID = lookup[domain.Product]{
 	query: "SELECT " + shownProduct + " FROM products p JOIN categories c ON c.id = p.category_id WHERE p.deleted_at IS NULL",
 	id:    "p.id", scan: scanProduct, idOf: func(p *domain.Product) uuid.UUID { return p.ID },
@@ -135,7 +142,7 @@ func byProductID(db *gorm.DB, id uuid.UUID) (domain.Product, error) {
 }
 
 var productListing = listing[domain.Product]{
-	table: "products p", id: "p.id", joins: " JOIN categories c ON c.id = p.category_id", selection: shownProduct, scan: scanProduct,
+	table: "products p", id: "p.id", joins: " JOIN categories c ON c.id = p.category_id", selection: listedProduct, scan: scanListedProduct,
 	sorts: map[string]sorting[domain.Product]{
 		"name":      {"p.name_key", func(p domain.Product) any { return domain.Fold(p.Name) }},
 		"quantity":  {"p.quantity", func(p domain.Product) any { return p.Quantity }},
@@ -146,7 +153,7 @@ var productListing = listing[domain.Product]{
 	idOf: func(p domain.Product) uuid.UUID { return p.ID },
 }
 
-// List gives one page of products and how much there is beside it.
+// List gives one page of products, of each what a list shows, and how much there is beside it.
 func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
 	products, extent, err := t.list(t.reader(ctx), f)
 	if err != nil {
