@@ -90,7 +90,7 @@ func (m *Mailer) Handle(ctx context.Context, e domain.Event, retries int) domain
 	if !claimed {
 		return held(d, now)
 	}
-	h.handled = handled{d, d.LeaseUntil}
+	h.handled = handled{d, d.UpdatedAt}
 	return h.run(ctx)
 }
 
@@ -120,10 +120,10 @@ type handling struct {
 	log     *slog.Logger
 }
 
-// handled is a delivery, and the end of the lease under which it was claimed.
+// handled is a delivery, and when its record was written that we saw last.
 type handled struct {
 	delivery domain.Delivery
-	until    *time.Time
+	seen     time.Time
 }
 
 func (h *handling) run(ctx context.Context) domain.Outcome {
@@ -340,8 +340,12 @@ func (h *handling) delay() time.Duration {
 }
 
 func (h *handling) save(ctx context.Context) error {
-	h.delivery.UpdatedAt = h.cfg.Now()
-	return h.cfg.Store.Deliveries.Save(ctx, h.delivery, h.until)
+	h.delivery.UpdatedAt = h.cfg.Now().Truncate(time.Microsecond) // as Postgres keeps it
+	err := h.cfg.Store.Deliveries.Save(ctx, h.delivery, h.seen)
+	if err == nil {
+		h.seen = h.delivery.UpdatedAt
+	}
+	return err
 }
 
 // isLost says whether a record was not written because somebody else has claimed the mail: what it says now is for them to write.

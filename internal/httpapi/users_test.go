@@ -214,7 +214,7 @@ func TestUsers_invitation(t *testing.T) {
 			{domain.DeliveryDropped, 0, "", nil, j{"state": "Failed", "attempts": 0.0, "lastError": nil, "sentAt": nil}},
 		} {
 			delivery.State, delivery.Attempts, delivery.LastError, delivery.SentAt = c.state, c.attempts, c.fault, c.sentAt
-			require.NoError(t, s.store.Deliveries.Save(t.Context(), delivery, delivery.LeaseUntil))
+			require.NoError(t, s.store.Deliveries.Save(t.Context(), delivery, delivery.UpdatedAt))
 			c.want["expiresAt"] = expires
 			require.Equal(t, c.want, shown(s.as(domain.RoleManager)), c.state)
 		}

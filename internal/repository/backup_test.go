@@ -324,7 +324,7 @@ func TestRestoration_dropPending(t *testing.T) {
 			if e.ID == mailed.ID {
 				d.State = domain.DeliverySent // and the process ended before the outbox was told
 			}
-			b.ok(b.Deliveries.Save(b.ctx, d, d.LeaseUntil))
+			b.ok(b.Deliveries.Save(b.ctx, d, d.UpdatedAt))
 		}
 		b.ok(b.Outbox.Sent(b.ctx, sent.ID, now))
 		b.ok(b.Outbox.Dead(b.ctx, dead.ID, "refused"))

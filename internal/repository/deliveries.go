@@ -64,10 +64,11 @@ func (t Deliveries) Count(ctx context.Context) (map[domain.DeliveryState]int64, 
 	return counts, nil
 }
 
-// Save writes what became of a mail that the caller had claimed, with the lease that ends then: the LeaseUntil that Claim gave. It returns KindConflict on
-// `id` if the caller holds it no longer, since the lease has ended and somebody else has claimed it, or a Save was carried out whose answer was lost.
-func (t Deliveries) Save(ctx context.Context, d domain.Delivery, held *time.Time) error {
-	done := t.write.WithContext(ctx).Model(&domain.Delivery{}).Where("event_id = ? AND lease_until = ?", d.EventID, held).UpdateColumns(map[string]any{
+// Save writes what became of a mail that the caller had claimed, over the record that was seen last: the UpdatedAt that Claim gave, or the last Save wrote, in
+// whole microseconds. It returns KindConflict on `id` if the record is another one by now, since the lease has ended and somebody else has claimed the mail, or
+// since a Save was carried out whose answer was lost.
+func (t Deliveries) Save(ctx context.Context, d domain.Delivery, seen time.Time) error {
+	done := t.write.WithContext(ctx).Model(&domain.Delivery{}).Where("event_id = ? AND updated_at = ?", d.EventID, seen).UpdateColumns(map[string]any{
 		"state": d.State, "attempts": d.Attempts, "last_error": d.LastError, "operation_id": d.OperationID, "polls": d.Polls,
 		"lease_until": d.LeaseUntil, "updated_at": d.UpdatedAt, "sent_at": d.SentAt,
 	})

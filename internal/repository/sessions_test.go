@@ -262,7 +262,7 @@ func TestTokens_LastInvitation(t *testing.T) {
 		d, _, err := b.Deliveries.Claim(b.ctx, domain.Event{ID: last.EventID, Subject: u.ID, Type: domain.EventUserInvited}, now, time.Minute)
 		b.ok(err)
 		d.State, d.Attempts, d.SentAt = domain.DeliverySent, 2, &now
-		b.ok(b.Deliveries.Save(b.ctx, d, d.LeaseUntil))
+		b.ok(b.Deliveries.Save(b.ctx, d, d.UpdatedAt))
 		invitation, err = b.Tokens.LastInvitation(b.ctx, u.ID)
 		b.ok(err)
 		require.Equal(t, domain.Invitation{State: domain.InvitationSent, Attempts: 2, SentAt: &now, ExpiresAt: last.ExpiresAt}, invitation)
