@@ -587,3 +587,21 @@ func TestMailer_with_Azure(t *testing.T) {
 		assert.Equal(t, 4, d.Attempts)
 	})
 }
+
+// A worker that is held up between its claim and its try, for longer than its lease, sends nothing and writes over nothing.
+func TestMailer_comes_too_late(t *testing.T) {
+	eachWorld(t, func(t *testing.T, w *world) {
+		e, asked := w.invitation(), 0
+		held := w.mailer.cfg
+		held.Now = func() time.Time {
+			if asked++; asked == 2 {
+				w.now = w.now.Add(2 * lease)
+				require.Equal(t, domain.VerdictDone, w.handle(e, 0).Verdict)
+			}
+			return w.now
+		}
+		require.Equal(t, domain.VerdictRetry, NewMailer(held).Handle(t.Context(), e, 0).Verdict)
+		require.Len(t, w.sender.mails, 1)
+		require.Equal(t, domain.DeliverySent, w.delivery(e).State)
+	})
+}
