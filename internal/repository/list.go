@@ -86,11 +86,19 @@ type wanted struct {
 	where  piece  // what must hold, fit to be asked of one row after the other
 	within string // a column that where holds to one value, and by which the order's index begins; none if it begins by the order
 	total  piece  // a SELECT of the total, if it is kept
+	common common // what a page and its total can do with instead
 	known  *int64 // the total, once that was asked
 	search search // all that decides what matches, if that are a text and a category alone
 	texts  piece  // a SELECT of how the texts and categories stand that decide it then, see texts
 	few    piece  // a SELECT of the ids of all that match, by the best index for that; none if the order's index is that
 	valued bool   // few gives the column of the order too, as v
+}
+
+// common is what all rows of a page have beside them. It is asked for once, and joined to none of them.
+type common struct {
+	with         piece  // a WITH that gives it; none if there is no such
+	where, total piece  // of the page, by it
+	selection    string // the same
 }
 
 func (w wanted) offset() int {
@@ -283,10 +291,14 @@ func (l listing[T]) rows(db *gorm.DB, query piece) ([]T, error) {
 
 // withTotal reads a page and the total by one statement. If the page is empty, so is what it says of the total.
 func (l listing[T]) withTotal(db *gorm.DB, s sorting[T], w wanted) (rows []T, total int64, err error) {
-	beside := l
-	beside.selection = "(" + w.total.sql + "), " + l.selection
+	beside, with := l, w.common.with
+	if with.sql != "" {
+		beside.joins, beside.selection = "", w.common.selection
+		w.where, w.total = w.common.where, w.common.total
+	}
+	beside.selection = "(" + w.total.sql + "), " + beside.selection
 	query := beside.page(s, w)
-	query.args = slices.Concat(w.total.args, query.args)
+	query = newPiece(with.sql+query.sql, slices.Concat(with.args, w.total.args, query.args)...)
 	beyond := behindTotal{total: &total}
 	rows, err = collect(db, query.sql, query.args, func(t *T, r row) error {
 		beyond.row = r

@@ -3,6 +3,7 @@ package repository
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,9 @@ func scanProduct(p *domain.Product, r row) error {
 
 // listedProduct are the columns that scanListedProduct reads: those that a list shows.
 const listedProduct = "p.id, p.name, c.name, p.quantity, p.description, p.sku, p.reorder_level, p.image, p.created_at, p.updated_at"
+
+// listedOfOneCategory is listedProduct for products of the one category c.
+var listedOfOneCategory = strings.Replace(listedProduct, "c.name", "(SELECT name FROM c)", 1)
 
 func scanListedProduct(p *domain.Product, r row) error {
 	return r.Scan(&p.ID, &p.Name, &p.CategoryName, &p.Quantity, &p.Description, &p.SKU, &p.ReorderLevel, &p.Image, &p.CreatedAt, &p.UpdatedAt)
@@ -174,6 +178,9 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 			if f.Category != "" {
 				w.within = "p.category_id"
 				w.where = all(newPiece("p.deleted_at IS NULL"), one(db, w.within, categoryNamed, domain.Fold(f.Category)))
+				if db.Name() != sqliteName { // which would be a sixth slower by it
+					w.common = ofOneCategory(db, f.Category)
+				}
 			}
 		default: // have no index within a category
 			if f.Category != "" {
@@ -194,6 +201,17 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 	l := productListing
 	l.totals = t.totals
 	return l.read(db, w)
+}
+
+// ofOneCategory has the category of a page of products looked up once. To look it up for the page, for its total and for each row takes Postgres a fifth of
+// the page's time.
+func ofOneCategory(db *gorm.DB, name string) common {
+	return common{
+		with:      newPiece("WITH c AS MATERIALIZED (SELECT id, name FROM categories WHERE name_key = ? AND deleted_at IS NULL) ", domain.Fold(name)),
+		where:     all(newPiece("p.deleted_at IS NULL"), one(db, "p.category_id", "(SELECT id FROM c)")),
+		total:     newPiece("SELECT COALESCE((SELECT n FROM product_counts WHERE category_id = (SELECT id FROM c)), 0)"),
+		selection: listedOfOneCategory,
+	}
 }
 
 // productsBy selects what matches from products p, and what stands beside it.
