@@ -95,11 +95,8 @@ func (t *Audit) List(ctx context.Context, f domain.AuditFilter) ([]domain.AuditE
 	if f.To != nil {
 		where = all(where, newPiece("a.created_at < ?", *f.To))
 	}
-	entries, extent, err := auditListing.read(t.reader(ctx), wanted{Page: f.Page, where: where})
-	if err != nil {
-		return nil, domain.Extent{}, fail("list audit log", err)
-	}
-	return entries, extent, nil
+	page, err := auditListing.read(t.reader(ctx), wanted{Page: f.Page, where: where})
+	return page.unless("list audit log", err)
 }
 
 // verifyBatch is how many lines are read at once.

@@ -13,103 +13,86 @@ import (
 )
 
 const (
-	// readersAtOnce is how many statements of one lookup are on their way to Postgres at a time; whoever comes meanwhile waits for one of them to
-	// come back, and is read with all others who wait.
+	// readersAtOnce is how many of those who could be joined are reading at a time; whoever comes meanwhile waits for one of them to be done, and is read
+	// for with all others who wait.
 	readersAtOnce = 2
-	// maxJoined bounds how many are read by one statement.
+	// maxJoined bounds how many are answered together.
 	maxJoined = 64
-	// joinedTimeout bounds that statement, which no caller's going away ends. It leaves time within a request's for each to ask alone.
+	// joinedTimeout bounds how long that may take, which no caller's going away ends. It leaves time within a request's for each to ask alone.
 	joinedTimeout = 5 * time.Second
 )
 
-// lookup finds things by their ids.
-type lookup[T any] struct {
-	query string // up to the condition
-	id    string // the column
-	scan  func(*T, row) error
-	idOf  func(*T) uuid.UUID
-}
-
-// find gives what an id stands for, and whether there is any such, alone or joined with others.
-func (l lookup[T]) find(db *gorm.DB, with *joined[T], id uuid.UUID) (T, bool, error) {
-	if with == nil {
-		return l.one(db, id)
-	}
-	return with.one(db, id)
-}
-
-func (l lookup[T]) one(db *gorm.DB, id uuid.UUID) (T, bool, error) {
-	var none T
-	found, err := collect(db, l.query+" AND "+l.id+" = ?", []any{id}, l.scan)
-	if err != nil || len(found) == 0 {
-		return none, false, err
-	}
-	return found[0], true, nil
-}
-
-// several is for Postgres alone.
-func (l lookup[T]) several(db *gorm.DB, ids []pgtype.UUID) ([]T, error) {
-	return collect(db, l.query+" AND "+l.id+" = ANY(?)", []any{ids}, l.scan)
-}
-
-// joined reads by one statement what several callers look up at the same time, which costs each a third of a statement of its own. Nobody waits for
+// joined has several callers who ask at the same time answered together, which costs each a part of a statement of its own. Nobody waits for
 // company: as long as few are reading, whoever comes reads at once and alone. What is read is as fresh as if each had asked alone, since
-// a statement begins after those have come who are read by it.
-type joined[T any] struct {
-	lookup[T]
+// nothing is read before those have come who are answered by it.
+type joined[K comparable, V any] struct {
+	alone    func(*gorm.DB, K) (V, error)
+	together func(*gorm.DB, []K) ([]V, error) // in the order of what is asked; nil if only those are joined who ask the same, and who then share what is found
+
 	mu     sync.Mutex
-	queues map[*sql.DB]*queue[T]
+	queues map[at[K]]*queue[K, V]
 }
 
-func newJoined[T any](l lookup[T]) *joined[T] {
-	return &joined[T]{lookup: l, queues: map[*sql.DB]*queue[T]{}}
+// at is where callers meet.
+type at[K comparable] struct {
+	pool *sql.DB
+	same K // what all ask, if only those are joined who ask the same
 }
 
-type queue[T any] struct {
+type queue[K comparable, V any] struct {
+	at      at[K]
 	atWork  int
-	waiting []*wish[T]
+	waiting []*wish[K, V]
 }
 
-// wish is what one caller looks up, and what becomes of it.
-type wish[T any] struct {
-	id     uuid.UUID
-	turn   chan []*wish[T] // bears those whom this one has to read, itself the first; closed if another has read it
-	chosen bool            // to read for others
+// wish is what one caller asks, and what becomes of it.
+type wish[K comparable, V any] struct {
+	asked  K
+	turn   chan []*wish[K, V] // bears those for whom this one has to ask, itself the first; closed if another has asked for it
+	chosen bool               // to ask for others
 	left   bool
-	found  T
-	exists bool
+	answer V
 	err    error
 }
 
-func (j *joined[T]) one(db *gorm.DB, id uuid.UUID) (T, bool, error) {
+func newJoined[K comparable, V any](alone func(*gorm.DB, K) (V, error), together func(*gorm.DB, []K) ([]V, error)) *joined[K, V] {
+	return &joined[K, V]{alone: alone, together: together, queues: map[at[K]]*queue[K, V]{}}
+}
+
+// ask gives what is asked, joined with others if there are any to join.
+func (j *joined[K, V]) ask(db *gorm.DB, asked K) (V, error) {
 	pool, outside := db.Statement.ConnPool.(*sql.DB)
 	if !outside {
-		return j.lookup.one(db, id)
+		return j.alone(db, asked)
+	}
+	place := at[K]{pool: pool}
+	if j.together == nil {
+		place.same = asked
 	}
 	j.mu.Lock()
-	q := j.queues[pool]
+	q := j.queues[place]
 	if q == nil {
-		q = &queue[T]{}
-		j.queues[pool] = q
+		q = &queue[K, V]{at: place}
+		j.queues[place] = q
 	}
 	if q.atWork < readersAtOnce {
 		q.atWork++
 		j.mu.Unlock()
 		defer j.passOn(q)
-		return j.lookup.one(db, id)
+		return j.alone(db, asked)
 	}
-	w := &wish[T]{id: id, turn: make(chan []*wish[T], 1)}
+	w := &wish[K, V]{asked: asked, turn: make(chan []*wish[K, V], 1)}
 	q.waiting = append(q.waiting, w)
 	j.mu.Unlock()
 
 	ctx := db.Statement.Context
-	var batch []*wish[T]
+	var batch []*wish[K, V]
 	select {
 	case batch = <-w.turn:
 	case <-ctx.Done():
 		if j.leave(w) {
-			var none T
-			return none, false, ctx.Err()
+			var none V
+			return none, ctx.Err()
 		}
 		batch = <-w.turn
 	}
@@ -117,24 +100,24 @@ func (j *joined[T]) one(db *gorm.DB, id uuid.UUID) (T, bool, error) {
 		j.read(q, db, batch)
 	}
 	if w.err != nil { // so that it hurts only the one whose fault it is
-		return j.lookup.one(db, id)
+		return j.alone(db, asked)
 	}
-	return w.found, w.exists, nil
+	return w.answer, nil
 }
 
 // leave is for a caller who waits no longer, unless others depend on it by now.
-func (j *joined[T]) leave(w *wish[T]) bool {
+func (j *joined[K, V]) leave(w *wish[K, V]) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	w.left = !w.chosen
 	return w.left
 }
 
-// passOn has the first of those who wait read for all of them.
-func (j *joined[T]) passOn(q *queue[T]) {
+// passOn has the first of those who wait ask for all of them.
+func (j *joined[K, V]) passOn(q *queue[K, V]) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var batch []*wish[T]
+	var batch []*wish[K, V]
 	for len(q.waiting) > 0 && len(batch) < maxJoined {
 		if w := q.waiting[0]; !w.left {
 			batch = append(batch, w)
@@ -142,7 +125,9 @@ func (j *joined[T]) passOn(q *queue[T]) {
 		q.waiting = q.waiting[1:]
 	}
 	if len(batch) == 0 {
-		q.atWork--
+		if q.atWork--; q.atWork == 0 {
+			delete(j.queues, q.at)
+		}
 		return
 	}
 	batch[0].chosen = true
@@ -151,7 +136,7 @@ func (j *joined[T]) passOn(q *queue[T]) {
 
 var errNotRead = errors.New("nothing was read")
 
-func (j *joined[T]) read(q *queue[T], db *gorm.DB, batch []*wish[T]) {
+func (j *joined[K, V]) read(q *queue[K, V], db *gorm.DB, batch []*wish[K, V]) {
 	err := errNotRead
 	defer func() { // whatever happens, nobody is left waiting
 		for i, w := range batch {
@@ -161,21 +146,63 @@ func (j *joined[T]) read(q *queue[T], db *gorm.DB, batch []*wish[T]) {
 		}
 		j.passOn(q)
 	}()
-	ids := make([]pgtype.UUID, len(batch))
-	for i, w := range batch {
-		ids[i] = pgtype.UUID{Bytes: w.id, Valid: true}
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(db.Statement.Context), joinedTimeout)
 	defer cancel()
-	found, failed := j.several(db.WithContext(ctx), ids)
-	places := make(map[uuid.UUID]int, len(found))
-	for i := range found {
-		places[j.idOf(&found[i])] = i
-	}
-	for _, w := range batch {
-		if i, exists := places[w.id]; exists {
-			w.found, w.exists = found[i], true
+	err = j.answer(db.WithContext(ctx), batch)
+}
+
+func (j *joined[K, V]) answer(db *gorm.DB, batch []*wish[K, V]) error {
+	if j.together == nil {
+		answer, err := j.alone(db, batch[0].asked)
+		for _, w := range batch {
+			w.answer = answer
 		}
+		return err
 	}
-	err = failed
+	asked := make([]K, len(batch))
+	for i, w := range batch {
+		asked[i] = w.asked
+	}
+	answers, err := j.together(db, asked)
+	for i, answer := range answers {
+		batch[i].answer = answer
+	}
+	return err
+}
+
+// lookup finds things by their ids.
+type lookup[T any] struct {
+	query string // up to the condition
+	id    string // the column
+	scan  func(*T, row) error
+	idOf  func(*T) uuid.UUID
+}
+
+func (l lookup[T]) joined() *joined[uuid.UUID, *T] { return newJoined(l.one, l.several) }
+
+// one gives what an id stands for, and nil if there is no such.
+func (l lookup[T]) one(db *gorm.DB, id uuid.UUID) (*T, error) {
+	found, err := collect(db, l.query+" AND "+l.id+" = ?", []any{id}, l.scan)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// several is one for several ids, on Postgres alone.
+func (l lookup[T]) several(db *gorm.DB, ids []uuid.UUID) ([]*T, error) {
+	asked := make([]pgtype.UUID, len(ids))
+	for i, id := range ids {
+		asked[i] = pgtype.UUID{Bytes: id, Valid: true}
+	}
+	found, err := collect(db, l.query+" AND "+l.id+" = ANY(?)", []any{asked}, l.scan)
+	places := make(map[uuid.UUID]*T, len(found))
+	for i := range found {
+		places[l.idOf(&found[i])] = &found[i]
+	}
+	things := make([]*T, len(ids))
+	for i, id := range ids {
+		things[i] = places[id]
+	}
+	return things, err
 }

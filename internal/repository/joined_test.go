@@ -3,6 +3,7 @@ package repository_test
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,8 +53,71 @@ func TestByID_manyAtOnce(t *testing.T) {
 	})
 }
 
-// TestByID_whoeverLeaves is missed by nobody: of many who wait behind a table that is locked some give up, and all others are answered when it is free.
-func TestByID_whoeverLeaves(t *testing.T) {
+// TestLists_manyAtOnce: many who read the same lists at the same time each get the list that they asked for, and in it what was committed before they asked.
+func TestLists_manyAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		u := b.user("jane", domain.RoleUser)
+		names := []string{"Phones", "Toys"}
+		in := map[string]domain.Category{names[0]: b.category(names[0]), names[1]: b.category(names[1])}
+		doll := b.product("doll", in["Toys"], 1000)
+		b.product("iPhone", in["Phones"], 1) // of a list that is empty, the total is read by itself
+		newest := domain.Page{Number: 1, Size: domain.MaxPageSize, Sort: domain.Sort{Field: "createdAt", Desc: true}}
+		for _, said := range together(300, func(i int) string {
+			category := names[i%2]
+			switch i % 6 {
+			case 0, 1:
+				made := domain.NewProduct("thing", "", in[category], nil, now)
+				if err := b.Products.Create(b.ctx, made); err != nil {
+					return err.Error()
+				}
+				page, extent, err := b.Products.List(b.ctx, domain.ProductFilter{Page: newest, Category: category})
+				if err != nil || extent.Total > domain.MaxPageSize || !slices.ContainsFunc(page, func(p domain.Product) bool { return p.ID == made.ID }) {
+					return "read what was before"
+				}
+			case 2:
+				made, err := domain.NewOrder(doll, "Client", "", 1, domain.OrderPending, u.ID, now)
+				if err == nil {
+					err = b.Orders.Create(b.ctx, []domain.Order{made}, []domain.OrderStep{domain.NewOrderStep(made, nil, u.ID, now)})
+				}
+				if err != nil {
+					return err.Error()
+				}
+				if page, _, err := b.Orders.List(b.ctx, domain.OrderFilter{Page: newest}); err != nil || !slices.ContainsFunc(page, func(o domain.Order) bool { return o.ID == made.ID }) {
+					return "read what was before of orders"
+				}
+			default:
+				page, extent, err := b.Products.List(b.ctx, domain.ProductFilter{Page: newest, Category: category})
+				if err != nil || int64(len(page)) != extent.Total || slices.ContainsFunc(page, func(p domain.Product) bool { return p.CategoryName != category }) {
+					return "another list"
+				}
+			}
+			return ""
+		}) {
+			require.Empty(t, said)
+		}
+	})
+}
+
+// joinedReads are the reads in which callers are joined, as what reads a product.
+var joinedReads = map[string]func(b *base, ctx context.Context, p domain.Product) error{
+	"load product": func(b *base, ctx context.Context, p domain.Product) error {
+		_, err := b.Products.ByID(ctx, p.ID)
+		return err
+	},
+	"list products": func(b *base, ctx context.Context, _ domain.Product) error {
+		_, _, err := b.Products.List(ctx, domain.ProductFilter{Page: first("createdAt")})
+		return err
+	},
+}
+
+// TestJoined_whoeverLeaves is missed by nobody: of many who wait behind a table that is locked some give up, and all others are answered when it is free.
+func TestJoined_whoeverLeaves(t *testing.T) {
+	for what, read := range joinedReads {
+		t.Run(what, func(t *testing.T) { whoeverLeaves(t, read) })
+	}
+}
+
+func whoeverLeaves(t *testing.T, read func(*base, context.Context, domain.Product) error) {
 	onPostgres(t, func(t *testing.T, b *base) {
 		p := b.product("iPhone", b.category("Phones"), 1)
 		for round := range 3 {
@@ -70,7 +134,7 @@ func TestByID_whoeverLeaves(t *testing.T) {
 						ctx, cancel = context.WithTimeout(ctx, time.Duration(rand.IntN(200))*time.Millisecond)
 						defer cancel()
 					}
-					_, err := b.Products.ByID(ctx, p.ID)
+					err := read(b, ctx, p)
 					if ctx.Err() != nil && err != nil {
 						err = nil // it left
 					}
@@ -82,23 +146,24 @@ func TestByID_whoeverLeaves(t *testing.T) {
 			for range cap(answers) {
 				require.NoError(t, <-answers)
 			}
-			_, err = b.Products.ByID(b.ctx, p.ID)
-			b.ok(err)
+			b.ok(read(b, b.ctx, p))
 		}
 	})
 }
 
-// TestByID_faultsOfOthers: a fault reaches everybody who waits, as a fault, and nobody waits for ever.
-func TestByID_faultsOfOthers(t *testing.T) {
+// TestJoined_faultsOfOthers: a fault reaches everybody who waits, as a fault, and nobody waits for ever.
+func TestJoined_faultsOfOthers(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		p := b.product("iPhone", b.category("Phones"), 1)
-		b.ok(b.exec("ALTER TABLE products RENAME COLUMN image TO picture"))
-		for _, err := range together(50, func(int) error { _, err := b.Products.ByID(b.ctx, p.ID); return err }) {
-			require.ErrorContains(t, err, "load product")
-		}
-		b.ok(b.exec("ALTER TABLE products RENAME COLUMN picture TO image"))
-		for _, err := range together(50, func(int) error { _, err := b.Products.ByID(b.ctx, p.ID); return err }) {
-			require.NoError(t, err)
+		for what, read := range joinedReads {
+			b.ok(b.exec("ALTER TABLE products RENAME COLUMN image TO picture"))
+			for _, err := range together(50, func(int) error { return read(b, b.ctx, p) }) {
+				require.ErrorContains(t, err, what)
+			}
+			b.ok(b.exec("ALTER TABLE products RENAME COLUMN picture TO image"))
+			for _, err := range together(50, func(int) error { return read(b, b.ctx, p) }) {
+				require.NoError(t, err)
+			}
 		}
 	})
 }

@@ -74,6 +74,20 @@ type listing[T any] struct {
 	totals    *totals // of searches; nil for none
 }
 
+// pageOf is a page of things and how much there is beside it. Several callers may hold the same, so that nobody may change it.
+type pageOf[T any] struct {
+	things []T
+	extent domain.Extent
+}
+
+// unless gives what the page holds, unless reading it failed.
+func (p pageOf[T]) unless(what string, err error) ([]T, domain.Extent, error) {
+	if err != nil {
+		return nil, domain.Extent{}, fail(what, err)
+	}
+	return p.things, p.extent, nil
+}
+
 // sorting is one of the orders of a list.
 type sorting[T any] struct {
 	column string
@@ -115,21 +129,21 @@ func (w wanted) offset() int {
 //
 // Which way is the cheapest is known here from the counts, and not left to the planner, who guesses how many texts match a pattern and is wrong by a
 // factor of a hundred either way: few matches are gathered and sorted; of many, the next ones are found along the order's index.
-func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
+func (l listing[T]) read(db *gorm.DB, w wanted) (pageOf[T], error) {
 	s, ok := l.sorts[w.Sort.Field]
 	if !ok {
-		return nil, domain.Extent{}, fmt.Errorf("sort by unknown field %q", w.Sort.Field)
+		return pageOf[T]{}, fmt.Errorf("sort by unknown field %q", w.Sort.Field)
 	}
 	if w.After != nil {
 		var none T
 		if reflect.TypeOf(s.value(none)) != reflect.TypeOf(w.After.Value) {
-			return nil, domain.Extent{}, notACursor()
+			return pageOf[T]{}, notACursor()
 		}
 	}
 	if w.total.sql != "" && w.few.sql == "" && w.offset() < deep && l.scan != nil {
 		rows, total, err := l.withTotal(db, s, w)
 		if err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[T]{}, err
 		}
 		if len(rows) > 0 {
 			return l.cut(s, w, domain.Extent{Total: total}, rows)
@@ -138,25 +152,25 @@ func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
 	if w.total.sql != "" {
 		total, err := asked(db, w.total)
 		if err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[T]{}, err
 		}
 		w.known = &total
 	}
 	extent, listed, counted, err := l.totals.recall(db, w)
 	switch {
 	case err != nil:
-		return nil, domain.Extent{}, err
+		return pageOf[T]{}, err
 	case counted:
 	case w.known != nil:
 		extent.Total, counted = *w.known, true
 	case w.few.sql == "":
 		if err := l.count(db, w, &extent); err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[T]{}, err
 		}
 		counted = true
 	}
 	if counted && !extent.AtLeast && w.After == nil && int64(w.Number) > domain.Pages(extent.Total, w.Size) {
-		return []T{}, extent, nil
+		return pageOf[T]{[]T{}, extent}, nil
 	}
 	if w.few.sql == "" {
 		return l.inOrder(db, s, w, extent)
@@ -168,7 +182,7 @@ func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
 		var n int64
 		var stood texts
 		if ids, n, stood, err = l.gather(db, s, w); err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[T]{}, err
 		}
 		many = n > domain.MaxCounted
 		if !counted {
@@ -178,7 +192,7 @@ func (l listing[T]) read(db *gorm.DB, w wanted) ([]T, domain.Extent, error) {
 	}
 	if many {
 		if ids, err = l.among(db, s, w); err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[T]{}, err
 		}
 	}
 	return l.named(db, s, w, extent, ids)
@@ -236,13 +250,13 @@ func behind(p domain.Page, column, id string) piece {
 }
 
 // inOrder reads a page along the index of its order, and far from the beginning first the ids alone: from the end if that is nearer and known.
-func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.Extent) ([]T, domain.Extent, error) {
+func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.Extent) (pageOf[T], error) {
 	offset := w.offset()
 	where := all(w.where, behind(w.Page, s.column, l.id))
 	if offset < deep {
 		rows, err := l.rows(db, l.page(s, w))
 		if err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[T]{}, err
 		}
 		return l.cut(s, w, extent, rows)
 	}
@@ -254,7 +268,7 @@ func (l listing[T]) inOrder(db *gorm.DB, s sorting[T], w wanted, extent domain.E
 	}
 	ids, err := l.ids(db, newPiece("SELECT "+l.id+" FROM "+l.table+" WHERE "+where.sql+w.order(s.column, l.id, desc)+" LIMIT ? OFFSET ?", append(where.args, n, offset)...))
 	if err != nil {
-		return nil, domain.Extent{}, err
+		return pageOf[T]{}, err
 	}
 	if fromEnd {
 		slices.Reverse(ids)
@@ -407,9 +421,9 @@ func (l listing[T]) ids(db *gorm.DB, query piece) ([]uuid.UUID, error) {
 }
 
 // named reads the rows of ids, of which the last only says that something follows if there are more than the page has.
-func (l listing[T]) named(db *gorm.DB, s sorting[T], w wanted, extent domain.Extent, ids []uuid.UUID) ([]T, domain.Extent, error) {
+func (l listing[T]) named(db *gorm.DB, s sorting[T], w wanted, extent domain.Extent, ids []uuid.UUID) (pageOf[T], error) {
 	if len(ids) == 0 {
-		return []T{}, extent, nil
+		return pageOf[T]{[]T{}, extent}, nil
 	}
 	args := make([]any, len(ids))
 	for i, id := range ids {
@@ -417,7 +431,7 @@ func (l listing[T]) named(db *gorm.DB, s sorting[T], w wanted, extent domain.Ext
 	}
 	rows, err := l.rows(db, newPiece("SELECT "+l.selection+" FROM "+l.table+l.joins+" WHERE "+l.id+" IN (?"+strings.Repeat(", ?", len(ids)-1)+")", args...))
 	if err != nil {
-		return nil, domain.Extent{}, err
+		return pageOf[T]{}, err
 	}
 	place := make(map[uuid.UUID]int, len(ids))
 	for i, id := range ids {
@@ -428,17 +442,17 @@ func (l listing[T]) named(db *gorm.DB, s sorting[T], w wanted, extent domain.Ext
 }
 
 // cut takes away the row that only says that something follows, and says where that is.
-func (l listing[T]) cut(s sorting[T], w wanted, extent domain.Extent, rows []T) ([]T, domain.Extent, error) {
+func (l listing[T]) cut(s sorting[T], w wanted, extent domain.Extent, rows []T) (pageOf[T], error) {
 	if len(rows) <= w.Size {
 		if rows == nil {
 			rows = []T{}
 		}
-		return rows, extent, nil
+		return pageOf[T]{rows, extent}, nil
 	}
 	rows = rows[:w.Size]
 	last := rows[w.Size-1]
 	extent.Next = &domain.Cursor{Sort: w.Sort, Value: s.value(last), ID: l.idOf(last), Page: w.Number + 1}
-	return rows, extent, nil
+	return pageOf[T]{rows, extent}, nil
 }
 
 // hasPieces says whether the engine's index of pieces of three characters helps to find the text. Postgres cuts words alone, of letters and digits, and

@@ -14,8 +14,9 @@ import (
 // Orders is the table of orders and of their history. Deleted ones are found by no method.
 type Orders struct {
 	table
-	joined *joined[domain.Order] // nil on SQLite and in transactions
-	totals *totals               // of searches; nil in transactions
+	joined *joined[uuid.UUID, *domain.Order]                 // nil on SQLite and in transactions
+	lists  *joined[domain.OrderFilter, pageOf[domain.Order]] // nil in transactions
+	totals *totals                                           // of searches; nil in transactions
 }
 
 // OrderNotFound is the KindNotFound of an order that does not exist.
@@ -68,14 +69,18 @@ var ordersByID = lookup[domain.Order]{
 
 // ByID gives an order with its product to show, without their folded keys. It returns KindNotFound on `id`.
 func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	o, exists, err := ordersByID.find(t.reader(ctx), t.joined, id)
+	db, read := t.reader(ctx), ordersByID.one
+	if t.joined != nil {
+		read = t.joined.ask
+	}
+	o, err := read(db, id)
 	if err != nil {
 		return domain.Order{}, fail("load order", err)
 	}
-	if !exists {
+	if o == nil {
 		return domain.Order{}, OrderNotFound(id)
 	}
-	return o, nil
+	return *o, nil
 }
 
 // Lock is ByID for an order that is about to be changed: others who want to change it wait until the transaction ends.
@@ -129,14 +134,15 @@ var orderListing = listing[domain.Order]{
 
 // List gives one page of orders with their products, of both what a list shows, and how much there is beside it.
 func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order, domain.Extent, error) {
-	orders, extent, err := t.list(t.reader(ctx), f)
-	if err != nil {
-		return nil, domain.Extent{}, fail("list orders", err)
+	read := t.list
+	if t.lists != nil {
+		read = t.lists.ask
 	}
-	return orders, extent, nil
+	page, err := read(t.reader(ctx), f)
+	return page.unless("list orders", err)
 }
 
-func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.Extent, error) {
+func (t Orders) list(db *gorm.DB, f domain.OrderFilter) (pageOf[domain.Order], error) {
 	var state piece
 	if f.State != "" {
 		state = newPiece("o.state = ?", f.State)
@@ -148,7 +154,7 @@ func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.
 	case f.Search != "":
 		indexed, err := hasPieces(db, domain.Fold(f.Search))
 		if err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[domain.Order]{}, err
 		}
 		w.few, w.valued = byFilter, true
 		if !indexed {
@@ -160,7 +166,7 @@ func (t Orders) list(db *gorm.DB, f domain.OrderFilter) ([]domain.Order, domain.
 		}
 		many, err := plenty(db, foundOrders(db, domain.OrderFilter{Search: f.Search}, piece{}))
 		if err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[domain.Order]{}, err
 		}
 		if many { // fewer are in the category
 			w.few, w.valued = ordersIn(db, f.Category, s.column, orderWhere(domain.OrderFilter{Search: f.Search}, state)), true

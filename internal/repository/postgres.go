@@ -69,8 +69,8 @@ func openPostgres(ctx context.Context, url string, beside Servers, prepare func(
 		s = newReplicatedStore(db, db, copies)
 		s.closers = []func() error{copies.close, pool.Close}
 	}
-	s.Products.joined, s.Orders.joined = newJoined(productsByID), newJoined(ordersByID)
-	s.Products.totals, s.Orders.totals = newTotals(), newTotals()
+	s.Products.joined, s.Orders.joined = productsByID.joined(), ordersByID.joined()
+	s.readyLists()
 	s.listen = func(ctx context.Context, channel string, began, heard func()) error {
 		return listen(ctx, *direct, channel, began, heard)
 	}

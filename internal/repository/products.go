@@ -16,8 +16,9 @@ import (
 // Products is the table of products. Deleted ones are found by no method; orders still show them.
 type Products struct {
 	table
-	joined *joined[domain.Product] // nil on SQLite and in transactions
-	totals *totals                 // of searches; nil in transactions
+	joined *joined[uuid.UUID, *domain.Product]                   // nil on SQLite and in transactions
+	lists  *joined[domain.ProductFilter, pageOf[domain.Product]] // nil in transactions
+	totals *totals                                               // of searches; nil in transactions
 }
 
 // ProductNotFound is the KindNotFound of a product that does not exist.
@@ -52,14 +53,18 @@ var productsByID = lookup[domain.Product]{
 
 // ByID gives a product to show, without its folded keys. It returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	p, exists, err := productsByID.find(t.reader(ctx), t.joined, id)
+	db, read := t.reader(ctx), productsByID.one
+	if t.joined != nil {
+		read = t.joined.ask
+	}
+	p, err := read(db, id)
 	if err != nil {
 		return domain.Product{}, fail("load product", err)
 	}
-	if !exists {
+	if p == nil {
 		return domain.Product{}, ProductNotFound(id)
 	}
-	return p, nil
+	return *p, nil
 }
 
 // Lock is ByID for a product that is about to be changed: others who want to change it wait until the transaction ends.
@@ -159,14 +164,15 @@ var productListing = listing[domain.Product]{
 
 // List gives one page of products, of each what a list shows, and how much there is beside it.
 func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
-	products, extent, err := t.list(t.reader(ctx), f)
-	if err != nil {
-		return nil, domain.Extent{}, fail("list products", err)
+	read := t.list
+	if t.lists != nil {
+		read = t.lists.ask
 	}
-	return products, extent, nil
+	page, err := read(t.reader(ctx), f)
+	return page.unless("list products", err)
 }
 
-func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
+func (t Products) list(db *gorm.DB, f domain.ProductFilter) (pageOf[domain.Product], error) {
 	w := wanted{Page: f.Page, where: all(newPiece("p.deleted_at IS NULL"), productsOf(f), textOf(f))}
 	switch {
 	case f.Search == "" && f.Low == nil:
@@ -192,7 +198,7 @@ func (t Products) list(db *gorm.DB, f domain.ProductFilter) ([]domain.Product, d
 	default:
 		var err error
 		if w.few, w.valued, err = t.found(db, f, w); err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[domain.Product]{}, err
 		}
 		if f.Low == nil {
 			w.search, w.texts = search{text: domain.Fold(f.Search), category: domain.Fold(f.Category)}, productTexts
@@ -277,7 +283,7 @@ func (t Products) found(db *gorm.DB, f domain.ProductFilter, w wanted) (few piec
 }
 
 // byCategory lists by the categories' names, each with its products by id: which categories a page begins and ends in is known from their counts.
-func (t Products) byCategory(db *gorm.DB, w wanted, category string) ([]domain.Product, domain.Extent, error) {
+func (t Products) byCategory(db *gorm.DB, w wanted, category string) (pageOf[domain.Product], error) {
 	s, after := productListing.sorts["category"], w.After
 	where := newPiece("k.n > 0 AND c.deleted_at IS NULL")
 	if category != "" {
@@ -294,14 +300,14 @@ func (t Products) byCategory(db *gorm.DB, w wanted, category string) ([]domain.P
 	}
 	if after != nil {
 		if _, isText := after.Value.(string); !isText {
-			return nil, domain.Extent{}, notACursor()
+			return pageOf[domain.Product]{}, notACursor()
 		}
 		where = all(where, newPiece("c.name_key "+comes+"= ?", after.Value))
 	}
 	err := db.Raw("SELECT c.id, c.name_key, k.n FROM product_counts k JOIN categories c ON c.id = k.category_id WHERE "+where.sql+" ORDER BY c.name_key "+direction, where.args...).
 		Scan(&shelves).Error
 	if err != nil {
-		return nil, domain.Extent{}, err
+		return pageOf[domain.Product]{}, err
 	}
 	var ids []uuid.UUID
 	skip := int64(w.offset())
@@ -317,7 +323,7 @@ func (t Products) byCategory(db *gorm.DB, w wanted, category string) ([]domain.P
 		found, err := productListing.ids(db, newPiece("SELECT p.id FROM products p WHERE "+where.sql+" ORDER BY p.id "+direction+" LIMIT ? OFFSET ?",
 			append(where.args, w.Size+1-len(ids), skip)...))
 		if err != nil {
-			return nil, domain.Extent{}, err
+			return pageOf[domain.Product]{}, err
 		}
 		if ids, skip = append(ids, found...), 0; len(ids) > w.Size {
 			break
@@ -325,7 +331,7 @@ func (t Products) byCategory(db *gorm.DB, w wanted, category string) ([]domain.P
 	}
 	total, err := asked(db, w.total)
 	if err != nil {
-		return nil, domain.Extent{}, err
+		return pageOf[domain.Product]{}, err
 	}
 	return productListing.named(db, s, w, domain.Extent{Total: total}, ids)
 }

@@ -53,7 +53,7 @@ func openSQLite(ctx context.Context, path string, prepare func(*Migrator, contex
 	}
 	m.closers = m.closers[1:] // the connection that writes is the store's now
 	s := newStore(read, m.db)
-	s.Products.totals, s.Orders.totals = newTotals(), newTotals()
+	s.readyLists()
 	s.closers = []func() error{readPool.Close, pool.Close}
 	return s, nil
 }

@@ -97,11 +97,8 @@ var movementListing = listing[domain.Movement]{
 
 // List gives one page of a product's ledger and how much there is beside it.
 func (t Stock) List(ctx context.Context, product uuid.UUID, p domain.Page) ([]domain.Movement, domain.Extent, error) {
-	movements, extent, err := movementListing.read(t.reader(ctx), wanted{Page: p, where: newPiece("m.product_id = ?", product)})
-	if err != nil {
-		return nil, domain.Extent{}, fail("list movements", err)
-	}
-	return movements, extent, nil
+	page, err := movementListing.read(t.reader(ctx), wanted{Page: p, where: newPiece("m.product_id = ?", product)})
+	return page.unless("list movements", err)
 }
 
 // After gives up to n movements of all products, by id, beginning behind the one named; uuid.Nil is before all.

@@ -74,6 +74,12 @@ func newReplicatedStore(read, write *gorm.DB, copies *replicas) *Store {
 	return s
 }
 
+// readyLists readies the large lists for many callers.
+func (s *Store) readyLists() {
+	s.Products.totals, s.Orders.totals = newTotals(), newTotals()
+	s.Products.lists, s.Orders.lists = newJoined(s.Products.list, nil), newJoined(s.Orders.list, nil)
+}
+
 // Servers says how a store is to use its Postgres, and which others are beside it.
 type Servers struct {
 	Direct   string   // the URL for what needs a session of its own, when the store's leads to a pooler; may be empty

@@ -100,11 +100,8 @@ func (t Users) List(ctx context.Context, f domain.UserFilter, roles []domain.Rol
 	if f.Status != "" {
 		where = all(where, newPiece("status = ?", f.Status))
 	}
-	users, extent, err := userListing.read(t.read.WithContext(ctx), wanted{Page: f.Page, where: where})
-	if err != nil {
-		return nil, domain.Extent{}, fail("list users", err)
-	}
-	return users, extent, nil
+	page, err := userListing.read(t.read.WithContext(ctx), wanted{Page: f.Page, where: where})
+	return page.unless("list users", err)
 }
 
 // StockWatchers gives the users who are told of products that become low.
