@@ -205,7 +205,7 @@ func orderWhere(f domain.OrderFilter, state piece) piece {
 	conditions := []piece{newPiece("o.deleted_at IS NULL"), state}
 	if f.Search != "" {
 		like := contains(f.Search)
-		conditions = append(conditions, newPiece(`(o.search_key LIKE ? ESCAPE '\' OR (SELECT p.name_key FROM products p WHERE p.id = o.product_id) LIKE ? ESCAPE '\')`, like, like))
+		conditions = append(conditions, newPiece(`(o.search_key LIKE `+untold+` ESCAPE '\' OR (SELECT p.name_key FROM products p WHERE p.id = o.product_id) LIKE `+untold+` ESCAPE '\')`, like, like))
 	}
 	if f.Category != "" {
 		conditions = append(conditions, inCategory("(SELECT p.category_id FROM products p WHERE p.id = o.product_id)", f.Category))
@@ -217,10 +217,10 @@ func orderWhere(f domain.OrderFilter, state piece) piece {
 func foundOrders(db *gorm.DB, f domain.OrderFilter, state piece) piece {
 	like := contains(f.Search)
 	where := orderWhere(domain.OrderFilter{Category: f.Category}, state)
-	byText := newPiece(`o.search_key LIKE ? ESCAPE '\'`, like)
-	byName := newPiece(`o.search_key NOT LIKE ? ESCAPE '\'`, like)
+	byText := newPiece(`o.search_key LIKE `+untold+` ESCAPE '\'`, like)
+	byName := newPiece(`o.search_key NOT LIKE `+untold+` ESCAPE '\'`, like)
 	if db.Name() == sqliteName {
-		byText, byName = all(byText, where), all(newPiece(`p.name_key LIKE ? ESCAPE '\'`, like), byName, where)
+		byText, byName = all(byText, where), all(newPiece(`p.name_key LIKE `+untold+` ESCAPE '\'`, like), byName, where)
 		return newPiece("SELECT o.id, o.created_at AS v FROM order_texts(?) s CROSS JOIN orders o ON o.rowid = s.rowid WHERE "+byText.sql+
 			" UNION ALL SELECT o.id, o.created_at FROM product_texts(?) s CROSS JOIN products p ON p.rowid = s.rowid CROSS JOIN orders o ON o.product_id = p.id WHERE "+byName.sql,
 			slices.Concat([]any{matching(f.Search)}, byText.args, []any{matching(f.Search)}, byName.args)...)
@@ -232,7 +232,7 @@ func foundOrders(db *gorm.DB, f domain.OrderFilter, state piece) piece {
 	}
 	byName = all(where, byName)
 	return newPiece("SELECT s.order_id AS id, s.created_at AS v FROM order_texts s WHERE "+texts.sql+
-		` UNION ALL SELECT o.id, o.created_at FROM (SELECT s.product_id FROM product_texts s WHERE `+names.sql+` AND split_part(s.text, E'\n', 1) LIKE ? ESCAPE '\' OFFSET 0) s
+		` UNION ALL SELECT o.id, o.created_at FROM (SELECT s.product_id FROM product_texts s WHERE `+names.sql+` AND split_part(s.text, E'\n', 1) LIKE `+untold+` ESCAPE '\' OFFSET 0) s
 			CROSS JOIN LATERAL (SELECT o.id, o.created_at FROM orders o WHERE o.product_id = s.product_id AND `+byName.sql+" OFFSET 0) o",
 		slices.Concat(texts.args, names.args, []any{like}, byName.args)...)
 }

@@ -320,8 +320,8 @@ func (t Products) byCategory(db *gorm.DB, w wanted, category string) (pageOf[dom
 		if after != nil && shelf.NameKey == after.Value {
 			where = all(where, newPiece("p.id "+comes+" ?", after.ID))
 		}
-		found, err := productListing.ids(db, newPiece("SELECT p.id FROM products p WHERE "+where.sql+" ORDER BY p.id "+direction+" LIMIT ? OFFSET ?",
-			append(where.args, w.Size+1-len(ids), skip)...))
+		part := limit(w.Size+1-len(ids), int(skip))
+		found, err := productListing.ids(db, newPiece("SELECT p.id FROM products p WHERE "+where.sql+" ORDER BY p.id "+direction+part.sql, append(where.args, part.args...)...))
 		if err != nil {
 			return pageOf[domain.Product]{}, err
 		}
@@ -356,7 +356,7 @@ func textOf(f domain.ProductFilter) piece {
 	if f.Search == "" {
 		return piece{}
 	}
-	return newPiece(`p.search_key LIKE ? ESCAPE '\'`, contains(f.Search))
+	return newPiece("p.search_key LIKE "+untold+` ESCAPE '\'`, contains(f.Search))
 }
 
 // categoryNamed selects the id of a category by its folded name.
