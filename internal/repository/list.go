@@ -489,15 +489,16 @@ func longestWord(text string, kind func(rune) bool) int {
 	return longest
 }
 
-// hasText is what a column must hold for a search on Postgres, as the index of its pieces finds it best.
+// hasText is what a column must hold for a search on Postgres, as the index of its pieces finds it best. Without ESCAPE, which there is the backslash anyway and would
+// be put into the pattern anew for each text that is looked at.
 func hasText(column, search string) piece {
 	folded := domain.Fold(search)
 	whole, pieces := contains(search), sideBySide(folded)
 	pattern := "%" + strings.Join(pieces, "%") + "%"
 	if len(pieces) == 0 || pattern == whole {
-		return newPiece(column+" LIKE "+untold+` ESCAPE '\'`, whole)
+		return newPiece(column+" LIKE "+untold, whole)
 	}
-	return newPiece(column+" LIKE "+untold+` ESCAPE '\' AND strpos(`+column+", ?) > 0", pattern, folded)
+	return newPiece(column+" LIKE "+untold+" AND strpos("+column+", ?) > 0", pattern, folded)
 }
 
 // matching is what the index of pieces is asked for a search on SQLite. It finds all texts that have the folded one, and some others.
