@@ -229,6 +229,36 @@ func TestLists_many(t *testing.T) {
 	})
 }
 
+// TestLists_behindAnImport searches for what is older than 50,000 products that came at once, but for the newest of all.
+func TestLists_behindAnImport(t *testing.T) {
+	each(t, func(t *testing.T, b *base) {
+		const nuts, all = 10_010, 60_021
+		b.makeMany(all, 0, fmt.Sprintf("CASE WHEN i <= %d OR i = %d THEN 'nut ' ELSE 'bolt ' END || i", nuts, all), b.category("Phones"), b.user("jane", domain.RoleUser))
+		page := domain.Page{Number: 1, Size: 10, Sort: domain.Sort{Field: "createdAt", Desc: true}}
+		first, _, err := b.Products.List(b.ctx, domain.ProductFilter{Page: page})
+		b.ok(err)
+		want := []string{fmt.Sprint("nut ", all)}
+		for i := nuts; len(want) <= 2*page.Size; i-- {
+			want = append(want, fmt.Sprint("nut ", i))
+		}
+		search := func() []string {
+			found, extent, err := b.Products.List(b.ctx, domain.ProductFilter{Search: "nut", Page: page})
+			b.ok(err)
+			require.Equal(t, domain.Extent{Total: domain.MaxCounted, AtLeast: true, Next: extent.Next}, extent)
+			page.After = extent.Next
+			names := make([]string, len(found))
+			for i, p := range found {
+				names[i] = p.Name
+			}
+			return names
+		}
+		require.Equal(t, want[:10], search())
+		require.Equal(t, want[10:20], search())
+		page.After = &domain.Cursor{Sort: page.Sort, Value: first[0].CreatedAt, ID: first[0].ID, Page: 1}
+		require.Equal(t, want[1:11], search())
+	})
+}
+
 // makeMany makes products around the store, each with the name that the SQL gives the i-th, and a draft of an order for each of the first ones.
 func (b *base) makeMany(products, orders int, name string, shelf domain.Category, u domain.User) {
 	b.t.Helper()
