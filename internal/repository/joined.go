@@ -59,6 +59,14 @@ func newJoined[K comparable, V any](alone func(*gorm.DB, K) (V, error), together
 	return &joined[K, V]{alone: alone, together: together, queues: map[at[K]]*queue[K, V]{}}
 }
 
+// or gives how to ask: with others, or alone where nobody is joined.
+func (j *joined[K, V]) or(alone func(*gorm.DB, K) (V, error)) func(*gorm.DB, K) (V, error) {
+	if j == nil {
+		return alone
+	}
+	return j.ask
+}
+
 // ask gives what is asked, joined with others if there are any to join.
 func (j *joined[K, V]) ask(db *gorm.DB, asked K) (V, error) {
 	pool, outside := db.Statement.ConnPool.(*sql.DB)

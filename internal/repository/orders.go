@@ -69,11 +69,7 @@ var ordersByID = lookup[domain.Order]{
 
 // ByID gives an order with its product to show, without their folded keys. It returns KindNotFound on `id`.
 func (t Orders) ByID(ctx context.Context, id uuid.UUID) (domain.Order, error) {
-	db, read := t.reader(ctx), ordersByID.one
-	if t.joined != nil {
-		read = t.joined.ask
-	}
-	o, err := read(db, id)
+	o, err := t.joined.or(ordersByID.one)(t.reader(ctx), id)
 	if err != nil {
 		return domain.Order{}, fail("load order", err)
 	}
@@ -134,11 +130,7 @@ var orderListing = listing[domain.Order]{
 
 // List gives one page of orders with their products, of both what a list shows, and how much there is beside it.
 func (t Orders) List(ctx context.Context, f domain.OrderFilter) ([]domain.Order, domain.Extent, error) {
-	read := t.list
-	if t.lists != nil {
-		read = t.lists.ask
-	}
-	page, err := read(t.reader(ctx), f)
+	page, err := t.lists.or(t.list)(t.reader(ctx), f)
 	return page.unless("list orders", err)
 }
 

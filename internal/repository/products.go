@@ -53,11 +53,7 @@ var productsByID = lookup[domain.Product]{
 
 // ByID gives a product to show, without its folded keys. It returns KindNotFound on `id`.
 func (t Products) ByID(ctx context.Context, id uuid.UUID) (domain.Product, error) {
-	db, read := t.reader(ctx), productsByID.one
-	if t.joined != nil {
-		read = t.joined.ask
-	}
-	p, err := read(db, id)
+	p, err := t.joined.or(productsByID.one)(t.reader(ctx), id)
 	if err != nil {
 		return domain.Product{}, fail("load product", err)
 	}
@@ -164,11 +160,7 @@ var productListing = listing[domain.Product]{
 
 // List gives one page of products, of each what a list shows, and how much there is beside it.
 func (t Products) List(ctx context.Context, f domain.ProductFilter) ([]domain.Product, domain.Extent, error) {
-	read := t.list
-	if t.lists != nil {
-		read = t.lists.ask
-	}
-	page, err := read(t.reader(ctx), f)
+	page, err := t.lists.or(t.list)(t.reader(ctx), f)
 	return page.unless("list products", err)
 }
 
