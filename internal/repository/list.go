@@ -389,8 +389,8 @@ func plenty(db *gorm.DB, few piece) (more bool, err error) {
 	return n > domain.MaxCounted, err
 }
 
-// among gives the ids of a page of many matches: along the order's index for a while; if that does not fill the page, by sorting all matches, or, if they are
-// gathered without what they are sorted by, along the whole index with the matches in memory; and if they are too many for that, as the planner likes.
+// among gives the ids of a page of many matches: along the order's index for a while; if that does not fill the page, with all matches in
+// memory, by sorting them or, if they are gathered without what they are sorted by, along the whole index; and if they are too many for that, as the planner likes.
 func (l listing[T]) among(db *gorm.DB, s sorting[T], w wanted) ([]uuid.UUID, error) {
 	alias, _, _ := strings.Cut(l.id, ".")
 	part := limit(w.Size+1, w.offset())
@@ -402,11 +402,11 @@ func (l listing[T]) among(db *gorm.DB, s sorting[T], w wanted) ([]uuid.UUID, err
 		return everything()
 	}
 	from := all(newPiece(alias+".deleted_at IS NULL"), behind(w.Page, s.column, l.id))
-	if w.offset() < deep {
-		far := walked
-		if s.column == alias+".created_at" {
-			far = walkedByTime
-		}
+	far := walked
+	if s.column == alias+".created_at" {
+		far = walkedByTime
+	}
+	if w.offset() < far/10 { // else the page is only there if nearly all match
 		// The order is the inner one's, which is stated again for what is left: stated for the whole it would be planned to be sorted.
 		ids, err := l.ids(db, newPiece("SELECT id FROM (SELECT "+l.id+", "+s.column+" AS v FROM (SELECT * FROM "+l.table+" WHERE "+from.sql+order(s.column, l.id, w.Sort.Desc)+limit(far, 0).sql+") "+
 			alias+" WHERE "+w.where.sql+part.sql+") page"+order("v", "id", w.Sort.Desc), slices.Concat(from.args, w.where.args, part.args)...))
@@ -414,17 +414,18 @@ func (l listing[T]) among(db *gorm.DB, s sorting[T], w wanted) ([]uuid.UUID, err
 			return ids, err
 		}
 	}
+	found := newPiece("WITH hits AS MATERIALIZED ("+w.few.sql+"), found AS MATERIALIZED (SELECT * FROM hits"+limit(kept+1, 0).sql+")", w.few.args...)
+	notTooMany := newPiece("(SELECT COUNT(*) FROM found) <= ?", kept)
+	var sorted piece
 	if w.valued {
-		with, hits, where := "", "("+w.few.sql+") hits", behind(w.Page, "v", "id")
-		if db.Name() == sqliteName { // which would go along the order's index and search the texts for each row
-			with, hits = "WITH hits AS MATERIALIZED ("+w.few.sql+") ", "hits"
-		}
-		return l.ids(db, newPiece(with+"SELECT id FROM "+hits+where.clause()+order("v", "id", w.Sort.Desc)+part.sql, slices.Concat(w.few.args, where.args, part.args)...))
+		where := all(notTooMany, behind(w.Page, "v", "id"))
+		sorted = newPiece(" SELECT id FROM found WHERE "+where.sql+order("v", "id", w.Sort.Desc), where.args...)
+	} else {
+		// IS TRUE keeps the matches from being joined, one after the other.
+		where := all(from, newPiece("("+l.id+" IN (SELECT id FROM found)) IS TRUE"), notTooMany)
+		sorted = newPiece(" SELECT "+l.id+" FROM "+l.table+" WHERE "+where.sql+order(s.column, l.id, w.Sort.Desc), where.args...)
 	}
-	// IS TRUE keeps the matches from being joined, one after the other.
-	ids, err := l.ids(db, newPiece("WITH hits AS MATERIALIZED ("+w.few.sql+"), found AS MATERIALIZED (SELECT id FROM hits"+limit(kept+1, 0).sql+") SELECT "+l.id+" FROM "+l.table+" WHERE "+from.sql+
-		" AND ("+l.id+" IN (SELECT id FROM found)) IS TRUE AND (SELECT COUNT(*) FROM found) <= ?"+order(s.column, l.id, w.Sort.Desc)+part.sql,
-		slices.Concat(w.few.args, from.args, []any{kept}, part.args)...))
+	ids, err := l.ids(db, newPiece(found.sql+sorted.sql+part.sql, slices.Concat(found.args, sorted.args, part.args)...))
 	if err != nil || len(ids) > 0 {
 		return ids, err
 	}
