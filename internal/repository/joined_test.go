@@ -110,6 +110,33 @@ var joinedReads = map[string]func(b *base, ctx context.Context, p domain.Product
 	},
 }
 
+// TestJoined_fewRead sees that of many who want the same two are reading, and the others wait for them.
+func TestJoined_fewRead(t *testing.T) {
+	onPostgres(t, func(t *testing.T, b *base) {
+		p := b.product("iPhone", b.category("Phones"), 1)
+		for what, read := range joinedReads {
+			lock, err := b.raw.BeginTx(b.ctx, nil)
+			b.ok(err)
+			_, err = lock.ExecContext(b.ctx, "LOCK TABLE products IN ACCESS EXCLUSIVE MODE")
+			b.ok(err)
+			answers := make(chan error, 50)
+			for range cap(answers) {
+				go func() { answers <- read(b, b.ctx, p) }()
+			}
+			reading := func() int {
+				return scan[int](b, "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+			}
+			require.Eventually(t, func() bool { return reading() >= 2 }, 5*time.Second, 5*time.Millisecond, what)
+			time.Sleep(200 * time.Millisecond) // in which all others would have begun too
+			require.Equal(t, 2, reading(), what)
+			b.ok(lock.Rollback())
+			for range cap(answers) {
+				require.NoError(t, <-answers, what)
+			}
+		}
+	})
+}
+
 // TestJoined_whoeverLeaves is missed by nobody: of many who wait behind a table that is locked some give up, and all others are answered when it is free.
 func TestJoined_whoeverLeaves(t *testing.T) {
 	for what, read := range joinedReads {
