@@ -340,7 +340,7 @@ func (h *handling) delay() time.Duration {
 }
 
 func (h *handling) save(ctx context.Context) error {
-	h.delivery.UpdatedAt = h.cfg.Now().Truncate(time.Microsecond) // as Postgres keeps it
+	h.delivery.UpdatedAt = h.cfg.Now()
 	err := h.cfg.Store.Deliveries.Save(ctx, h.delivery, h.seen)
 	if err == nil {
 		h.seen = h.delivery.UpdatedAt

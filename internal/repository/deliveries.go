@@ -64,9 +64,9 @@ func (t Deliveries) Count(ctx context.Context) (map[domain.DeliveryState]int64, 
 	return counts, nil
 }
 
-// Save writes what became of a mail that the caller had claimed, over the record that was seen last: the UpdatedAt that Claim gave, or the last Save wrote, in
-// whole microseconds. It returns KindConflict on `id` if the record is another one by now, since the lease has ended and somebody else has claimed the mail, or
-// since a Save was carried out whose answer was lost.
+// Save writes what became of a mail that the caller had claimed, over the record that was seen last: the UpdatedAt that Claim gave, or the last Save was
+// given. It returns KindConflict on `id` if the record is another one by now, since the lease has ended and somebody else has claimed the mail, or since a Save
+// was carried out whose answer was lost.
 func (t Deliveries) Save(ctx context.Context, d domain.Delivery, seen time.Time) error {
 	done := t.write.WithContext(ctx).Model(&domain.Delivery{}).Where("event_id = ? AND updated_at = ?", d.EventID, seen).UpdateColumns(map[string]any{
 		"state": d.State, "attempts": d.Attempts, "last_error": d.LastError, "operation_id": d.OperationID, "polls": d.Polls,

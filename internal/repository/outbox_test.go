@@ -331,6 +331,22 @@ func TestDeliveries_ReleaseAll_Purge(t *testing.T) {
 	})
 }
 
+// TestDeliveries_Save_again: whoever claimed a mail writes its record as often as they want, however exact their clock is.
+func TestDeliveries_Save_again(t *testing.T) {
+	each(t, func(_ *testing.T, b *base) {
+		exact := now.Add(1999 * time.Nanosecond)
+		d, _, err := b.Deliveries.Claim(b.ctx, newEvent(now), exact, time.Minute)
+		b.ok(err)
+		seen := d.UpdatedAt
+		for range 3 {
+			d.Attempts, d.UpdatedAt = d.Attempts+1, d.UpdatedAt.Add(1999*time.Nanosecond)
+			b.ok(b.Deliveries.Save(b.ctx, d, seen))
+			b.refuses(b.Deliveries.Save(b.ctx, d, seen), domain.KindConflict, "id")
+			seen = d.UpdatedAt
+		}
+	})
+}
+
 func TestOutbox_Backlog(t *testing.T) {
 	each(t, func(t *testing.T, b *base) {
 		backlog, err := b.Outbox.Backlog(b.ctx)
